@@ -1,0 +1,1 @@
+"""parakeet-stt: self-hosted speech-to-text behind the OpenAI Audio API."""

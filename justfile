@@ -1,0 +1,33 @@
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# List the recipes
+default:
+    @just --list
+
+# Run the service with the bundled model and have it transcribe a sample
+demo *flags:
+    uv run parakeet-stt demo {{flags}}
+
+# Run the service with settings from the environment
+serve *flags:
+    uv run parakeet-stt serve {{flags}}
+
+# Run every test that needs neither a GPU nor the model hub
+test *arguments:
+    uv run pytest -m "not gpu and not hub" {{arguments}}
+
+# Check format, style, types and imports
+lint:
+    uv run ruff format --check
+    uv run ruff check
+    uv run mypy
+    uv run lint-imports
+
+# Format and mend what can be mended
+format:
+    uv run ruff format
+    uv run ruff check --fix
+
+# Make the bundled model anew: text, speech, training, evaluation (hours; see training/README.md)
+train-bundled *flags:
+    uv run python -m training.bundled {{flags}}
