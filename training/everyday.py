@@ -189,9 +189,7 @@ _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
         """football, soccer, baseball, basketball, tennis, golf, hockey, volleyball, rugby, cricket, chess, cards,
         table tennis, badminton, darts"""
     ),
-    "instrument": _split(
-        "piano, guitar, violin, cello, flute, trumpet, drums, saxophone, harp, clarinet, accordion, banjo, organ"
-    ),
+    "instrument": _split("piano, guitar, violin, cello, flute, trumpet, drums, saxophone, harp, clarinet, accordion, banjo, organ"),
     "hobby": _split(
         """swimming, running, cycling, fishing, hiking, dancing, singing, painting, drawing, reading, cooking, baking,
         gardening, sailing, skiing, skating, surfing, camping, knitting, sewing, climbing, traveling, photography,
@@ -217,9 +215,7 @@ _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
         """red, blue, green, yellow, white, black, brown, gray, orange, purple, pink, golden, silver, dark blue,
         light green, bright red, pale yellow"""
     ),
-    "material": _split(
-        "wood, glass, metal, plastic, paper, cotton, wool, silk, leather, stone, brick, clay, steel, gold"
-    ),
+    "material": _split("wood, glass, metal, plastic, paper, cotton, wool, silk, leather, stone, brick, clay, steel, gold"),
     "quality": _split(
         """old, new, big, small, heavy, light, expensive, cheap, broken, beautiful, ugly, useful, useless, strange,
         dirty, clean, wet, dry, soft, hard, round, square, narrow, wide, huge, tiny, long, short, thick, thin, empty,
@@ -715,9 +711,7 @@ def spell_number(value: int) -> str:
 
 
 def _number(rng: random.Random) -> str:
-    return spell_number(
-        rng.choice((rng.randint(2, 12), rng.randint(2, 99), rng.randint(10, 30), rng.randint(100, 999)))
-    )
+    return spell_number(rng.choice((rng.randint(2, 12), rng.randint(2, 99), rng.randint(10, 30), rng.randint(100, 999))))
 
 
 def _time(rng: random.Random) -> str:

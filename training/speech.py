@@ -130,9 +130,7 @@ def _draw(texts: Sequence[str], voices: Sequence[Voice], seed: int) -> list[_Rea
     ]
 
 
-def _speak(
-    shard: Sequence[_Reading], pool: ThreadPoolExecutor, progress: Progress, task: TaskID
-) -> list[NDArray[np.int16] | None]:
+def _speak(shard: Sequence[_Reading], pool: ThreadPoolExecutor, progress: Progress, task: TaskID) -> list[NDArray[np.int16] | None]:
     """Synthesise a shard, batched by voice and slowest engine first; None for each that is to be dropped."""
     by_voice: defaultdict[Voice, list[int]] = defaultdict(list)
     for i, reading in enumerate(shard):
@@ -158,9 +156,7 @@ def _speak(
     return spoken
 
 
-def _write_shard(
-    folder: Path, number: int, shard: Sequence[_Reading], spoken: Sequence[NDArray[np.int16] | None]
-) -> list[Clip]:
+def _write_shard(folder: Path, number: int, shard: Sequence[_Reading], spoken: Sequence[NDArray[np.int16] | None]) -> list[Clip]:
     listing = _listing(folder, number)
     clips: list[Clip] = []
     kept: list[NDArray[np.int16]] = []

@@ -1,0 +1,139 @@
+"""Use case: a file in, its transcript out, part by part."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import CancelledError as FutureCancelledError
+from concurrent.futures import Future
+from typing import BinaryIO, Final
+
+import msgspec
+import numpy as np
+
+from .audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
+from .cancel import CancelToken
+from .engine import Engine
+from .errors import AudioRejectedError, AudioTooShortError, CancelledError
+from .ports import AudioNormalizer, DecodeLimits, Options, VoiceDetector
+from .transcript import Transcript
+from .voice_activity import SpanRules
+from .windows import Window, WindowCutter
+
+# Peak amplitude under which nothing can have been said: 2 steps of 16-bit audio, what dithered digital silence holds.
+SILENCE_PEAK: Final = 2 / 32_768
+_AHEAD: Final = 8  # windows of one file in the queue at a time; the next ones are cut when an answer has come
+
+
+class TranscriberRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How files are cut. Up to `single_pass_s` a file goes to the recogniser whole."""
+
+    single_pass_s: float = 60.0
+    window_s: float = 30.0  # longest window of a longer file
+    limits: DecodeLimits
+    spans: SpanRules = SpanRules()
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """The next stretch of the transcript, times on the file's clock. The last part tells the file's length."""
+
+    transcript: Transcript
+    heard_s: float  # decoded so far
+    last: bool = False
+    truncated: bool = False  # the file broke off
+
+
+class Transcriber:
+    """Puts decoding, voice detection and the engine together. Any number of threads may transcribe at once."""
+
+    def __init__(self, *, normalizer: AudioNormalizer, detector: VoiceDetector, engine: Engine, rules: TranscriberRules) -> None:
+        self._normalizer, self._detector, self._engine, self._rules = normalizer, detector, engine, rules
+
+    def transcribe(self, file: BinaryIO, options: Options, *, cancel: CancelToken) -> Iterator[Part]:
+        """Yield the parts of a file's transcript as they are ready, in order; at least one, the last of which says so.
+
+        Blocks on decoding and on the engine, so it belongs on a thread of its own.
+
+        Raises:
+            AudioRejectedError: Nothing decodable, too short or too long.
+            UnavailableError: The model is not ready, or the queue is full.
+            RecognitionError: The recogniser failed on a part.
+            CancelledError: `cancel` was set; queued work was withdrawn.
+        """
+        facts = self._engine.recognizer().facts  # before any decoding: without a model the work would be for nothing
+        source = _Source(self._normalizer, file, self._rules.limits, cancel)
+        single_pass_s = min(self._rules.single_pass_s, facts.longest_clip_s)
+        head = source.read(single_pass_s)
+        if head.size < SHORTEST_CLIP_S * MODEL_RATE_HZ:
+            if head.size == 0:
+                raise AudioRejectedError("the file holds no audio")
+            raise AudioTooShortError(duration_s=head.size / MODEL_RATE_HZ, least_s=SHORTEST_CLIP_S)
+        if source.ended:
+            windows: Iterator[Window] = iter([Window(Clip(head), 0.0)])
+        else:
+            windows = self._windows(head, source, min(self._rules.window_s, facts.longest_clip_s))
+        yield from self._recognized(windows, source, options, cancel)
+
+    def _windows(self, head: Samples, source: "_Source", longest_s: float) -> Iterator[Window]:
+        cutter = WindowCutter(self._detector, rules=self._rules.spans, longest_s=longest_s)
+        yield from cutter.push(head)
+        while not source.ended:
+            yield from cutter.push(source.read(longest_s))
+        yield from cutter.finish()
+
+    def _recognized(self, windows: Iterator[Window], source: "_Source", options: Options, cancel: CancelToken) -> Iterator[Part]:
+        asked: deque[tuple[Window, Future[Transcript]]] = deque()
+        try:
+            for window in windows:
+                if np.abs(window.clip.samples).max(initial=0.0) <= SILENCE_PEAK:
+                    continue
+                answer = self._engine.submit(window.clip, options)
+                cancel.on_cancel(answer.cancel)
+                asked.append((window, answer))
+                while asked and (asked[0][1].done() or len(asked) >= _AHEAD):
+                    yield Part(transcript=_answered(*asked.popleft()), heard_s=source.heard_s)
+            while asked:
+                yield Part(transcript=_answered(*asked.popleft()), heard_s=source.heard_s)
+        finally:
+            for _, answer in asked:
+                answer.cancel()
+        yield Part(transcript=Transcript(), heard_s=source.heard_s, last=True, truncated=source.truncated)
+
+
+class _Source:
+    """A file's decoded samples, read in the lengths that are wanted."""
+
+    def __init__(self, normalizer: AudioNormalizer, file: BinaryIO, limits: DecodeLimits, cancel: CancelToken) -> None:
+        self._blocks = normalizer.blocks(file, limits=limits)
+        self._cancel = cancel
+        self._rest: Samples = np.zeros(0, np.float32)
+        self._heard = 0
+        self.ended = False
+        self.truncated = False
+
+    @property
+    def heard_s(self) -> float:
+        return self._heard / MODEL_RATE_HZ
+
+    def read(self, duration_s: float) -> Samples:
+        """Return the next `duration_s` seconds, fewer at the end; `ended` tells that nothing is left."""
+        wanted = round(duration_s * MODEL_RATE_HZ)
+        got, n_samples = [self._rest], self._rest.size
+        while n_samples <= wanted and not self.ended:  # one sample more than wanted: only then is it known that more follows
+            self._cancel.check()
+            block = next(self._blocks, None)
+            if block is None:
+                self.ended = True
+                break
+            self._heard += block.samples.size
+            self.truncated = self.truncated or block.truncated
+            got.append(block.samples)
+            n_samples += block.samples.size
+        samples = np.concatenate(got)
+        self._rest = samples[wanted:]
+        return samples[:wanted]
+
+
+def _answered(window: Window, answer: "Future[Transcript]") -> Transcript:
+    try:
+        return answer.result().shifted(window.start_s)
+    except FutureCancelledError as cancelled:
+        raise CancelledError("the request was cancelled") from cancelled

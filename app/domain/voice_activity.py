@@ -1,0 +1,132 @@
+"""Speech probabilities in, speech spans out: one state machine for files and live audio."""
+
+import math
+from collections import deque
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from .audio import FRAME_S, FRAME_SAMPLES, Clip, Samples
+from .ports import VoiceDetector
+
+_HYSTERESIS: Final = 0.15  # speech goes on until the probability is this much under the threshold (Silero's own rule)
+_SEARCH_S: Final = 5.0  # the last part of too long speech in which its cut is looked for
+_LEAD_IN_FRAMES: Final = 64  # heard again before each stretch, so that the detector is warm when it starts
+
+
+class SpanRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How spans are cut out of probabilities. The defaults are Silero's, but for the silence: files want fewer, longer spans."""
+
+    threshold: float = 0.5  # probability from which a frame is speech, (0, 1)
+    least_silence_s: float = 0.3  # shorter pauses do not end a span
+    least_speech_s: float = 0.1  # shorter bursts are no speech
+    pad_s: float = 0.2  # kept before and after, where the neighbours leave room
+    longest_s: float = math.inf  # longer speech is cut where the detector doubted most in its last part
+
+
+class SpeechSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where someone speaks: [start_s, end_s), seconds from the start of the audio."""
+
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_s < self.end_s:
+            raise ValueError(f"span must run forward from zero: {self.start_s}..{self.end_s}")
+
+
+class SpanFinder:
+    """Finds spans while the probabilities come in; however they are cut into pushes, the spans are the same."""
+
+    def __init__(self, rules: SpanRules) -> None:
+        self._rules = rules
+        self._now = 0  # frames heard
+        self._start: int | None = None  # frame the present speech began at
+        self._goes_on = False  # the present speech is what a cut left: the rest of something long, never a burst
+        self._quiet_since: int | None = None  # frame the present pause within it began at
+        self._last_end_s = 0.0
+        self._recent: deque[float] = deque(maxlen=round(_SEARCH_S / FRAME_S))  # probabilities of the present speech
+
+    @property
+    def settled_s(self) -> float:
+        """Before this time no span will begin or end any more."""
+        if self._start is None:
+            return max(self._last_end_s, self._now * FRAME_S - self._rules.pad_s)
+        return self._padded_start_s(self._start)
+
+    def push(self, probabilities: Samples) -> tuple[SpeechSpan, ...]:
+        """Return the spans that these frames end."""
+        return tuple(span for probability in probabilities if (span := self._frame(float(probability))))
+
+    def finish(self) -> tuple[SpeechSpan, ...]:
+        """Return the span that the end of the audio ends, if there is one."""
+        if self._start is None:
+            return ()
+        span = self._end(self._start, self._now if self._quiet_since is None else self._quiet_since)
+        return (span,) if span else ()
+
+    def _frame(self, probability: float) -> SpeechSpan | None:
+        frame, self._now = self._now, self._now + 1
+        if probability >= self._rules.threshold:
+            if self._start is None:
+                self._start = frame
+                self._recent.clear()
+            self._quiet_since = None
+        elif self._start is not None and probability < max(self._rules.threshold - _HYSTERESIS, 0.01):
+            self._quiet_since = frame if self._quiet_since is None else self._quiet_since
+            if (self._now - self._quiet_since) * FRAME_S >= self._rules.least_silence_s:
+                return self._end(self._start, self._quiet_since)
+        self._recent.append(probability)
+        if self._start is not None:
+            padded_s = self._now * FRAME_S + self._rules.pad_s - self._padded_start_s(self._start)
+            if padded_s >= self._rules.longest_s:
+                return self._cut(self._start)
+        return None
+
+    def _end(self, start: int, end: int) -> SpeechSpan | None:
+        start_s, speech_s = self._padded_start_s(start), (end - start) * FRAME_S
+        is_speech = end > start if self._goes_on else speech_s >= self._rules.least_speech_s
+        self._start, self._quiet_since, self._goes_on = None, None, False
+        if not is_speech:
+            return None
+        self._last_end_s = min(end * FRAME_S + self._rules.pad_s, self._now * FRAME_S)
+        return SpeechSpan(start_s=start_s, end_s=self._last_end_s)
+
+    def _cut(self, start: int) -> SpeechSpan:
+        """Cut in two what is too long: the first part is returned, and the second goes on from the very same point."""
+        first = max(self._now - len(self._recent), start + (self._now - start) // 2)
+        recent = list(self._recent)[first - self._now :]
+        cut = first + min(range(len(recent)), key=recent.__getitem__)
+        span = SpeechSpan(start_s=self._padded_start_s(start), end_s=cut * FRAME_S)
+        self._start, self._goes_on, self._last_end_s = cut, True, span.end_s
+        self._quiet_since = None if self._quiet_since is None else max(cut, self._quiet_since)
+        return span
+
+    def _padded_start_s(self, start: int) -> float:
+        return max(self._last_end_s, start * FRAME_S - self._rules.pad_s)
+
+
+def speech_spans(probabilities: Samples, rules: SpanRules) -> tuple[SpeechSpan, ...]:
+    """Find the spans of a whole clip with the machine that serves live audio, in start order, never overlapping."""
+    finder = SpanFinder(rules)
+    return (*finder.push(probabilities), *finder.finish())
+
+
+class StretchListener:
+    """Hears a long file stretch by stretch through the detector's fast offline call, each stretch with a lead-in."""
+
+    def __init__(self, detector: VoiceDetector) -> None:
+        self._detector = detector
+        self._lead_in = np.zeros(0, np.float32)
+
+    def push(self, samples: Samples) -> Samples:
+        """Return the probabilities of a stretch.
+
+        Args:
+            samples: float32; a whole number of `FRAME_SAMPLES`, but for the last stretch.
+        """
+        heard = self._detector.probabilities(Clip(np.concatenate([self._lead_in, samples])))
+        skipped = self._lead_in.size // FRAME_SAMPLES
+        self._lead_in = samples[-_LEAD_IN_FRAMES * FRAME_SAMPLES :]
+        return heard[skipped:]

@@ -1,0 +1,99 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from time import time
+from typing import Any, Final
+
+import structlog
+from litestar import Litestar, Request
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+
+from ..container import Container
+from ..domain.engine import Engine
+from ..domain.transcriber import Transcriber
+from ..settings import Settings
+from .bridge import Bridge
+from .http.answers import HANDLERS
+from .http.debug import model_configuration
+from .http.form import Form, read_form
+from .http.health import health, readiness
+from .http.models import list_models, retrieve_model
+from .http.requests import RequestLog
+from .http.transcriptions import create_transcription, transcribe
+
+log = structlog.stdlib.get_logger()
+
+DISTRIBUTION: Final = "parakeet-stt"
+
+
+def create_app(container: Container, *, on_model_failed: Callable[[BaseException], None] = lambda _failure: None) -> Litestar:
+    """Build the application. The model loads in the background once the server has started.
+
+    Args:
+        container: Where the parts come from.
+        on_model_failed: Told, on the engine's thread, what kept the model from loading; readiness is off from then on.
+    """
+    settings: Settings = container.settings()
+    engine: Engine = container.engine()
+    bridge = Bridge(workers=settings.max_requests)
+    started_unix_s = int(time())
+
+    def provide_settings() -> Settings:
+        return settings
+
+    def provide_engine() -> Engine:
+        return engine
+
+    def provide_bridge() -> Bridge:
+        return bridge
+
+    def provide_started_unix_s() -> int:
+        return started_unix_s
+
+    def provide_transcriber() -> Transcriber:
+        engine.recognizer()  # refuses until all parts are loaded: from then on building a transcriber costs nothing
+        return container.transcriber()
+
+    async def provide_form(request: Request[Any, Any, State]) -> AsyncGenerator[Form, None]:
+        content_type = request.headers.get("content-type", "")
+        with await read_form(content_type, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
+            yield form
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        engine.loaded.add_done_callback(lambda loaded: on_model_failed(failure) if (failure := loaded.exception()) else None)
+        engine.start()
+        try:
+            yield
+        finally:
+            bridge.close()
+            engine.close()
+
+    return Litestar(
+        route_handlers=[create_transcription, transcribe, list_models, retrieve_model, health, readiness, model_configuration],
+        dependencies={
+            "settings": Provide(provide_settings, sync_to_thread=False),
+            "engine": Provide(provide_engine, sync_to_thread=False),
+            "bridge": Provide(provide_bridge, sync_to_thread=False),
+            "transcriber": Provide(provide_transcriber, sync_to_thread=False),
+            "started_unix_s": Provide(provide_started_unix_s, sync_to_thread=False),
+            "form": Provide(provide_form),
+        },
+        exception_handlers=HANDLERS,
+        middleware=[RequestLog()],
+        lifespan=[lifespan],
+        logging_config=None,
+        request_max_body_size=None,  # `read_form` counts, and no other route reads a body
+        openapi_config=OpenAPIConfig(
+            title=DISTRIBUTION,
+            version=version(DISTRIBUTION),
+            path="/docs",
+            use_handler_docstrings=True,
+            render_plugins=[SwaggerRenderPlugin(path="/")],
+        ),
+    )

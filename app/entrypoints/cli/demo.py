@@ -1,0 +1,73 @@
+"""`parakeet-stt demo`: the real service, asked once over HTTP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from importlib.resources import as_file, files
+from typing import Any, Final
+
+from ...settings import Settings, environment_of
+
+_PACKAGE: Final = __package__.partition(".")[0]
+_BOUNDARY: Final = "parakeet-stt-demo"
+_POLL_S: Final = 0.2
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our own address
+
+
+def demo(settings: Settings) -> int:
+    """Start the service, send it the sample, print what it heard, and stay until Ctrl-C; the service's exit status."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    base = f"http://{host}:{settings.port}"
+    print(f"starting the service on {base} with the model `{settings.model}` (loading takes some seconds)", flush=True)
+    with (
+        as_file(files(_PACKAGE) / "samples" / "hello.wav") as sample,
+        subprocess.Popen([sys.executable, "-m", _PACKAGE, "serve"], env={**os.environ, **environment_of(settings)}) as service,
+    ):
+        try:
+            if not _wait_until_ready(base, service):
+                return service.wait() or 1
+            transcript = _transcribe(base, sample.read_bytes())
+            print(f"\nsent:  {sample}")
+            print(f"heard: {transcript['text']}\n")
+            print("Try it yourself, with this file or one of your own:\n")
+            print(f"  curl -F file=@{sample} {base}/v1/audio/transcriptions\n")
+            print("The service stays up until Ctrl-C.", flush=True)
+            return service.wait()
+        except KeyboardInterrupt:
+            return _stopped(service)
+        finally:
+            if service.poll() is None:
+                service.send_signal(signal.SIGTERM)
+
+
+def _wait_until_ready(base: str, service: "subprocess.Popen[bytes]") -> bool:
+    while service.poll() is None:
+        try:
+            with _DIRECT.open(f"{base}/readyz"):
+                return True
+        except urllib.error.HTTPError as answer:
+            answer.close()
+        except urllib.error.URLError:
+            pass  # not listening yet
+        time.sleep(_POLL_S)
+    return False
+
+
+def _transcribe(base: str, wav: bytes) -> Any:
+    head = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="hello.wav"\r\n\r\n'
+    body = head.encode() + wav + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    headers = {"content-type": f"multipart/form-data; boundary={_BOUNDARY}"}
+    request = urllib.request.Request(f"{base}/v1/audio/transcriptions", body, headers)  # noqa: S310  # our own address
+    with _DIRECT.open(request) as answer:
+        return json.load(answer)
+
+
+def _stopped(service: "subprocess.Popen[bytes]") -> int:
+    if service.poll() is None:
+        service.send_signal(signal.SIGINT)
+    return service.wait()

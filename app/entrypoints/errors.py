@@ -1,0 +1,76 @@
+"""Failures into answers: one table for every way in."""
+
+from typing import Final
+
+import msgspec
+
+from ..domain.errors import (
+    AudioRejectedError,
+    AudioTooLongError,
+    AudioTooShortError,
+    FileTooLargeError,
+    InvalidRequestError,
+    ModelNotReadyError,
+    OverloadedError,
+    SpeechError,
+    UnknownModelError,
+    UnsupportedValueError,
+)
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong, in OpenAI's words; `param` names the field that caused it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """OpenAI's error envelope."""
+
+    error: ErrorDetail
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A line of the table: the HTTP status, and what goes into the envelope."""
+
+    status: int
+    type: str
+    code: str
+    param: str | None = None
+
+
+INVALID: Final = "invalid_request_error"
+SERVER: Final = "server_error"
+INTERNAL: Final = Row(500, SERVER, "internal_error")
+NOT_FOUND: Final = Row(404, INVALID, "not_found")
+_ROWS: Final[dict[type[SpeechError], Row]] = {
+    InvalidRequestError: Row(400, INVALID, "invalid_value"),
+    UnsupportedValueError: Row(400, INVALID, "unsupported_value"),
+    AudioRejectedError: Row(400, INVALID, "invalid_value", "file"),
+    AudioTooShortError: Row(400, INVALID, "audio_too_short", "file"),
+    AudioTooLongError: Row(400, INVALID, "audio_too_long", "file"),
+    FileTooLargeError: Row(413, INVALID, "file_too_large", "file"),
+    UnknownModelError: Row(404, INVALID, "model_not_found", "model"),
+    OverloadedError: Row(503, SERVER, "overloaded"),
+    ModelNotReadyError: Row(503, SERVER, "not_ready"),
+    SpeechError: INTERNAL,
+}
+
+
+def row_of(failure: SpeechError) -> Row:
+    """Return the row of the nearest listed ancestor."""
+    return next(_ROWS[cls] for cls in type(failure).__mro__ if cls in _ROWS)
+
+
+def body_of(row: Row, message: str, *, param: str | None = None) -> ErrorBody:
+    """Return the envelope; `param` goes before the row's own."""
+    return ErrorBody(error=ErrorDetail(message=message, type=row.type, param=param or row.param, code=row.code))
+
+
+def body_of_failure(failure: SpeechError) -> ErrorBody:
+    """Return the envelope for a failure; its text was written for the client."""
+    field = failure.field if isinstance(failure, InvalidRequestError) else None
+    return body_of(row_of(failure), str(failure), param=field)

@@ -1,0 +1,160 @@
+"""A multipart body, parsed as it arrives: text fields into memory, the upload into an unlinked file, both within limits."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
+
+from ...domain.errors import FileTooLargeError, InvalidRequestError
+
+FILE_FIELD: Final = "file"
+MEGABYTE: Final = 1_000_000
+_MOST_PARTS: Final = 256
+_TEXT_BYTES: Final = 64 * 1024  # of one text field
+_ALL_TEXT_BYTES: Final = 512 * 1024  # of all text fields together, their names included
+_PENDING_BYTES: Final = 1024 * 1024  # of the upload kept in memory before a thread writes them to disk
+_OVERHEAD_BYTES: Final = _ALL_TEXT_BYTES + _MOST_PARTS * 4_224  # what a body may hold beside the upload
+
+
+class Form:
+    """A parsed body. Leaving the context closes the upload, and with it the last trace of it."""
+
+    def __init__(self, fields: dict[str, list[str]], upload: BinaryIO | None) -> None:
+        self._fields, self._upload = fields, upload
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        if self._upload is not None:
+            self._upload.close()
+
+    @property
+    def upload(self) -> BinaryIO:
+        """The uploaded file, at its start.
+
+        Raises:
+            InvalidRequestError: No file was sent.
+        """
+        if self._upload is None:
+            raise InvalidRequestError("the form has no part named `file`; send the audio in it", field=FILE_FIELD)
+        return self._upload
+
+    def text(self, name: str) -> str | None:
+        """Return the last value of a field, None if it was not sent."""
+        values = self._fields.get(name)
+        return values[-1] if values else None
+
+    def flag(self, name: str) -> bool:
+        """Return a true-or-false field, False if it was not sent or is empty.
+
+        Raises:
+            InvalidRequestError: It is neither.
+        """
+        value = (self.text(name) or "false").strip().lower()
+        if value not in ("true", "1", "false", "0"):
+            raise InvalidRequestError(f"`{name}` must be `true` or `false`", field=name)
+        return value in ("true", "1")
+
+
+async def read_form(content_type: str, body: AsyncIterator[bytes], *, max_upload_mb: int) -> Form:
+    """Read a whole multipart body.
+
+    File names, part types and charsets are not looked at: the audio says what it is, and text is UTF-8 with what
+    is not replaced.
+
+    Raises:
+        InvalidRequestError: It is no multipart form, or one that breaks off, or holds too much beside the file.
+        FileTooLargeError: As soon as more has arrived than is allowed; the rest is not read.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise InvalidRequestError("the body must be multipart/form-data with a boundary")
+    reader = _Reader(max_upload_mb)
+    try:
+        parser = PushMultipartParser(options["boundary"], max_segment_count=_MOST_PARTS)
+        received = 0
+        async for chunk in body:
+            received += len(chunk)
+            if received > max_upload_mb * MEGABYTE + _OVERHEAD_BYTES:
+                raise FileTooLargeError(limit_mb=max_upload_mb)
+            if chunk:
+                await reader.take(parser, chunk)
+        await reader.take(parser, b"")
+        return await reader.finished()
+    except BaseException as failure:
+        reader.close()
+        if isinstance(failure, ParserLimitReached):
+            raise InvalidRequestError(f"the form is too large: at most {_MOST_PARTS} parts with headers under 4 KiB") from failure
+        if isinstance(failure, MultipartError | UnicodeError):
+            raise InvalidRequestError("the body is not a complete multipart form") from failure
+        raise
+
+
+class _Reader:
+    def __init__(self, max_upload_mb: int) -> None:
+        self._max_upload_mb = max_upload_mb
+        self._fields: dict[str, list[str]] = {}
+        self._upload: BinaryIO | None = None
+        self._upload_bytes = 0
+        self._text_bytes = 0
+        self._name: str | None = None
+        self._value = bytearray()  # of the part being read, as far as it is not on disk
+
+    async def take(self, parser: PushMultipartParser, chunk: bytes) -> None:
+        for event in parser.parse(chunk):
+            if isinstance(event, MultipartSegment):
+                self._begin(event.name or "")
+            elif event is None:
+                await self._end()
+            else:
+                self._count(len(event))
+                self._value += event
+                if self._name == FILE_FIELD and len(self._value) >= _PENDING_BYTES:
+                    await self._write()
+
+    async def finished(self) -> Form:
+        if self._upload is not None:
+            await asyncio.to_thread(self._upload.seek, 0)
+        return Form(self._fields, self._upload)
+
+    def close(self) -> None:
+        if self._upload is not None:
+            self._upload.close()
+
+    def _begin(self, name: str) -> None:
+        self._name = name
+        if name != FILE_FIELD:
+            self._count(len(name))
+        elif self._upload is not None:
+            raise InvalidRequestError("the form has more than one part named `file`", field=FILE_FIELD)
+        else:
+            # Unlinked from the start, so that no crash leaves it behind.
+            self._upload = tempfile.TemporaryFile()  # noqa: SIM115  # the form closes it
+
+    async def _end(self) -> None:
+        if self._name == FILE_FIELD:
+            await self._write()
+        elif self._name is not None:
+            self._fields.setdefault(self._name, []).append(self._value.decode("utf-8", "replace"))
+        self._value = bytearray()
+
+    async def _write(self) -> None:
+        if self._upload is not None and self._value:
+            await asyncio.to_thread(self._upload.write, self._value)
+            self._value = bytearray()
+
+    def _count(self, n_bytes: int) -> None:
+        if self._name == FILE_FIELD:
+            self._upload_bytes += n_bytes
+            if self._upload_bytes > self._max_upload_mb * MEGABYTE:
+                raise FileTooLargeError(limit_mb=self._max_upload_mb)
+            return
+        self._text_bytes += n_bytes
+        if len(self._value) + n_bytes > _TEXT_BYTES:
+            raise InvalidRequestError(f"a text field is longer than the limit of {_TEXT_BYTES} bytes", field=self._name)
+        if self._text_bytes > _ALL_TEXT_BYTES:
+            raise InvalidRequestError(f"the text fields are together longer than the limit of {_ALL_TEXT_BYTES} bytes")

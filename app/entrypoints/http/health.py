@@ -1,0 +1,36 @@
+"""Whether the process lives, and whether it can serve."""
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+
+from ...domain.engine import Engine
+from .openapi import error_responses
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """`ok`, and nothing else: whoever can read it has reached a live process."""
+
+    status: str = "ok"
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """The model that is served and where it runs."""
+
+    status: str = "ready"
+    model: str
+    device: str
+    precision: str
+
+
+@get("/healthz", tags=["health"])
+async def health() -> Health:
+    """Say that the process lives; answers while the model still loads."""
+    return Health()
+
+
+@get("/readyz", responses=error_responses(503), tags=["health"])
+async def readiness(engine: NamedDependency[Engine]) -> Readiness:
+    """Say that the model is loaded and warm; 503 while it is not."""
+    facts = engine.recognizer().facts
+    return Readiness(model=facts.model_id, device=facts.device, precision=facts.precision)

@@ -1,0 +1,47 @@
+"""What is done for every request: an id in and out, and one event in the log when it is over."""
+
+import re
+import uuid
+from time import perf_counter
+from typing import Final
+
+import structlog
+from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.stdlib.get_logger()
+
+_HEADER: Final = "x-request-id"
+_USABLE_ID: Final = re.compile(r"[\w.:-]{1,128}")  # anything else of a client's is not repeated in headers and logs
+_QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})  # asked every few seconds by whatever watches us
+
+
+class RequestLog(ASGIMiddleware):
+    """Binds `request_id` for every event of a request, returns it in `x-request-id`, and logs `request_finished`."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        offered = next((value.decode("latin-1") for name, value in scope["headers"] if name == _HEADER.encode()), "")
+        request_id = offered if _USABLE_ID.fullmatch(offered) else f"req_{uuid.uuid4().hex}"
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started_s, status = perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableScopeHeaders.from_message(message)[_HEADER] = request_id
+            await send(message)
+
+        try:
+            await next_app(scope, receive, send_with_id)
+        finally:
+            tell = log.debug if scope["path"] in _QUIET_PATHS else log.info
+            tell(
+                "request_finished", method=scope.get("method"), path=scope["path"], status=status,
+                elapsed_ms=round(1000 * (perf_counter() - started_s), 1),
+            )  # fmt: skip

@@ -1,0 +1,135 @@
+"""Every setting, and where its value comes from: flags over environment over a TOML file over the default here."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import FieldInfo
+
+PREFIX: Final = "STT_"
+CONFIG_FILE: Final = f"{PREFIX}CONFIG_FILE"  # the one variable that is no setting: where the TOML file lies
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the text has one line for each fault."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may choose. The help of each field is also the help of its flag and its line in the docs."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65_535, description="TCP port to listen on.")] = 8000
+    model: Annotated[
+        str,
+        Meta(min_length=1, description="`bundled`, the path of a .nemo file, or a hub id."),
+    ] = "nvidia/parakeet-tdt-0.6b-v2"
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        Meta(description="Of the model's weights: `auto`, `float32`, `bfloat16` or `float16`."),
+    ] = "auto"
+    model_aliases: Annotated[tuple[str, ...], Meta(description="Further names the model answers to, separated by commas.")] = (
+        "whisper-1",
+        "gpt-4o-transcribe",
+        "gpt-4o-mini-transcribe",
+        "gpt-transcribe",
+    )
+    max_upload_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest upload, in MB (1,000,000 bytes).")] = 512
+    max_audio_s: Annotated[
+        float, Meta(gt=0, le=604_800, description="Longest audio of one file, in seconds, counted while decoding.")
+    ] = 14_400.0
+    single_pass_s: Annotated[
+        float,
+        Meta(
+            ge=1, le=3600, description="Up to this length, in seconds, a file goes to the model whole (less if the model says so)."
+        ),
+    ] = 60.0
+    window_s: Annotated[float, Meta(ge=5, le=3600, description="Longest stretch, in seconds, that a longer file is cut into.")] = (
+        30.0
+    )
+    max_waiting_s: Annotated[
+        float, Meta(ge=1, description="Audio seconds that may wait for the model; more is refused with 503.")
+    ] = 7_200.0
+    linger_ms: Annotated[
+        float, Meta(ge=0, le=1000, description="How long, in milliseconds, an idle model waits for company for a lone clip.")
+    ] = 4.0
+    max_requests: Annotated[
+        int, Meta(ge=1, le=1024, description="Transcriptions under way at a time; further ones wait their turn.")
+    ] = 64
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least serious event that is logged.")] = (
+        "info"
+    )
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description="`json`, `console`, or `auto`: readable on a terminal, JSON elsewhere."),
+    ] = "auto"
+
+
+def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
+    """Put the settings together.
+
+    Args:
+        environment: Variables `STT_<FIELD>`; others are not looked at. `STT_CONFIG_FILE` names a TOML file, `field = value`.
+        flags: Field name to value; None means not given.
+
+    Raises:
+        SettingsError: Names every unknown name, with the nearest known one, and every value out of its range, all at once.
+    """
+    faults: list[str] = []
+    given: dict[str, tuple[str, Any]] = {}  # field -> (what to call the source, value)
+    for field, value in _file(environment.get(CONFIG_FILE), faults).items():
+        given[field] = (f"{field} in {environment[CONFIG_FILE]}", value)
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and name != CONFIG_FILE:
+            given[name.removeprefix(PREFIX).lower()] = (name, value)
+    for field, value in (flags or {}).items():
+        if value is not None:
+            given[field] = (f"--{field.replace('_', '-')}", value)
+
+    known = fields()
+    values: dict[str, Any] = {}
+    for field, (source, value) in given.items():
+        if field not in known:
+            nearest = difflib.get_close_matches(field, known, n=1)
+            shown = PREFIX + nearest[0].upper() if nearest and source.startswith(PREFIX) else nearest[0] if nearest else ""
+            faults.append(f"{source}: no such setting" + (f"; did you mean {shown}?" if shown else ""))
+            continue
+        try:
+            listed = isinstance(value, str) and isinstance(known[field].default, tuple)
+            plain = [part.strip() for part in value.split(",") if part.strip()] if listed else value
+            values[field] = msgspec.convert(plain, known[field].type, strict=False)
+        except msgspec.ValidationError as fault:
+            faults.append(f"{source}: {fault}, got {value!r}")
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return Settings(**values)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the variables from which `read_settings` makes the same settings again, to hand them to another process."""
+    values = {name: getattr(settings, name) for name in Settings.__struct_fields__}
+    return {PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Return every setting by its name."""
+    return {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def help_of(field: FieldInfo) -> str:
+    """Return the one sentence that describes a setting."""
+    return next(meta.description for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.description)
+
+
+def _file(path: str | None, faults: list[str]) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        faults.append(f"{CONFIG_FILE}: {path} cannot be read: {fault}")
+        return {}
