@@ -1,0 +1,68 @@
+"""The wiring: every part can be built, settings arrive where they belong, and nothing heavy is imported before it is needed."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from dependency_injector import providers
+
+from app.container import Container
+from app.domain.engine import Engine
+from app.domain.transcriber import Transcriber
+from app.settings import Settings
+from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
+from app.testing.recognizers import FakeRecognizer
+
+REPOSITORY: Final = Path(__file__).parents[2]
+ADAPTERS: Final = {"recognizer": FakeRecognizer, "detector": FakeVoiceDetector, "normalizer": FakeNormalizer}
+
+
+def make_container(settings: Settings) -> Container:
+    container = Container(settings=settings)
+    for name, fake in ADAPTERS.items():
+        container.providers[name].override(providers.Object(fake()))
+    return container
+
+
+def test_every_provider_can_be_built_and_gives_one_object() -> None:
+    container = make_container(Settings())
+    built = {name: provider() for name, provider in container.providers.items()}
+    assert set(built) == {*ADAPTERS, "settings", "engine", "transcriber"}
+    assert built["settings"] == Settings()
+    assert isinstance(built["engine"], Engine)
+    assert isinstance(built["transcriber"], Transcriber)
+    assert all(provider() is built[name] for name, provider in container.providers.items())
+
+
+def test_the_engine_loads_every_adapter() -> None:
+    container = make_container(Settings())
+    loaded: list[str] = []
+    for name, fake in ADAPTERS.items():
+        container.providers[name].override(providers.Callable(lambda name=name, fake=fake: loaded.append(name) or fake()))
+    engine = container.engine()
+    assert loaded == []
+    engine.start()
+    assert isinstance(engine.loaded.result(30), FakeRecognizer)
+    engine.close()
+    assert sorted(loaded) == sorted(ADAPTERS)
+
+
+def test_two_containers_share_nothing() -> None:
+    assert make_container(Settings()).engine() is not make_container(Settings()).engine()
+
+
+def test_a_container_without_settings_is_refused() -> None:
+    with pytest.raises(Exception, match="settings"):
+        Container().engine()
+
+
+def test_importing_and_wiring_load_no_model_runtime() -> None:
+    code = (
+        "import sys; from app.container import Container; from app.entrypoints.app import create_app; "
+        "from app.settings import Settings; create_app(Container(settings=Settings())); "
+        "print([name for name in ('torch', 'torchaudio', 'nemo', 'silero_vad', 'av') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (found.stdout.strip(), found.stderr) == ("[]", "")

@@ -1,0 +1,324 @@
+"""The engine with real threads: whose result is whose, who runs together, and what happens when something goes wrong."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from app.domain.audio import MODEL_RATE_HZ, Clip
+from app.domain.engine import Engine, EngineRules
+from app.domain.errors import ModelNotReadyError, ModelUnavailableError, OverloadedError, RecognitionError
+from app.domain.ports import Options, Recognizer, RecognizerFacts
+from app.domain.transcript import Transcript
+from app.testing.recognizers import FakeRecognizer
+
+PATIENCE_S: Final = 30.0  # no test waits for this long unless it fails
+OPTIONS: Final = Options()
+
+
+class GatedRecognizer:
+    """A `FakeRecognizer` that stands still in every batch until it is let go."""
+
+    def __init__(self, inner: FakeRecognizer) -> None:
+        self._inner = inner
+        self.entered = threading.Event()
+        self.let_go = threading.Event()
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        return self._inner.facts
+
+    def configuration(self) -> Mapping[str, Any]:
+        return self._inner.configuration()
+
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        self.entered.set()
+        assert self.let_go.wait(PATIENCE_S)
+        return self._inner.recognize(clips, options)
+
+
+class MiscountingRecognizer:
+    """Gives as many results as `n_results` makes of the number of clips."""
+
+    def __init__(self, n_results: Callable[[int], int]) -> None:
+        self._n_results = n_results
+        self._inner = FakeRecognizer(says_its_size)
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        return self._inner.facts
+
+    def configuration(self) -> Mapping[str, Any]:
+        return self._inner.configuration()
+
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        results = self._inner.recognize(clips, options)
+        return (results * 2)[: self._n_results(len(clips))]
+
+
+def says_its_size(clip: Clip) -> str:
+    return f"n{clip.samples.size}"
+
+
+def clip_of(n_samples: int) -> Clip:
+    return Clip(np.full(n_samples, 0.25, np.float32))
+
+
+def seconds(duration_s: float) -> Clip:
+    return clip_of(round(duration_s * MODEL_RATE_HZ))
+
+
+def engine_for(
+    load: Callable[[], Recognizer], *, max_waiting_s: float = 10_000.0, linger_s: float = 0.0, failures: list[BaseException] | None = None
+) -> Engine:  # fmt: skip
+    rules = EngineRules(max_waiting_s=max_waiting_s, linger_s=linger_s)
+    return Engine(load, now_s=monotonic, rules=rules, on_failure=[].append if failures is None else failures.append)
+
+
+@contextmanager
+def running(
+    recognizer: Recognizer, *, max_waiting_s: float = 10_000.0, linger_s: float = 0.0, failures: list[BaseException] | None = None
+) -> Iterator[Engine]:
+    engine = engine_for(lambda: recognizer, max_waiting_s=max_waiting_s, linger_s=linger_s, failures=failures)
+    engine.start()
+    engine.loaded.result(PATIENCE_S)
+    try:
+        yield engine
+    finally:
+        if isinstance(recognizer, GatedRecognizer):
+            recognizer.let_go.set()
+        engine.close()
+
+
+@contextmanager
+def busy(
+    inner: FakeRecognizer, *, max_waiting_s: float = 10_000.0, failures: list[BaseException] | None = None
+) -> Iterator[tuple[Engine, GatedRecognizer, "Future[Transcript]"]]:
+    """An engine whose recogniser stands still in its first batch, of one clip of half a second."""
+    gated = GatedRecognizer(inner)
+    with running(gated, max_waiting_s=max_waiting_s, failures=failures) as engine:
+        first = engine.submit(seconds(0.5), OPTIONS)
+        assert gated.entered.wait(PATIENCE_S)
+        yield engine, gated, first
+
+
+def test_every_result_goes_to_its_owner_under_many_threads() -> None:
+    with running(FakeRecognizer(says_its_size), linger_s=0.001) as engine, ThreadPoolExecutor(32) as pool:
+
+        def ask(i: int) -> tuple[int, str]:
+            n_samples = 1_600 + i * 7
+            return n_samples, engine.submit(clip_of(n_samples), OPTIONS, live=i % 3 == 0).result(PATIENCE_S).text
+
+        for n_samples, text in pool.map(ask, range(640)):
+            assert text == f"n{n_samples}"
+
+
+def test_clips_of_different_requests_run_as_one_batch() -> None:
+    recognizer = FakeRecognizer(says_its_size)
+    with busy(recognizer) as (engine, gated, first):
+        with ThreadPoolExecutor(8) as pool:
+            waiting = list(pool.map(lambda i: engine.submit(clip_of(16_000 + i), OPTIONS), range(8)))
+        gated.let_go.set()
+        assert [answer.result(PATIENCE_S).text for answer in (first, *waiting)] == ["n8000", *(f"n{16_000 + i}" for i in range(8))]
+    assert recognizer.batches == [1, 8]
+
+
+def test_a_batch_is_no_larger_than_the_recogniser_prefers() -> None:
+    recognizer = FakeRecognizer()
+    with busy(recognizer) as (engine, gated, _):
+        waiting = [engine.submit(seconds(20), OPTIONS) for _ in range(7)]
+        gated.let_go.set()
+        wait(waiting, PATIENCE_S)
+    assert recognizer.batches == [1, 3, 3, 1]
+
+
+def test_live_clips_overtake_files() -> None:
+    recognizer = FakeRecognizer()
+    with busy(recognizer) as (engine, gated, _):
+        waiting = [engine.submit(seconds(1), OPTIONS), engine.submit(seconds(2), OPTIONS, live=True)]
+        gated.let_go.set()
+        wait(waiting, PATIENCE_S)
+    assert [clip.duration_s for clip in recognizer.heard] == [0.5, 2.0, 1.0]
+
+
+def test_a_lone_clip_does_not_wait_for_ever() -> None:
+    with running(FakeRecognizer("Alone."), linger_s=0.005) as engine:
+        assert engine.submit(seconds(1), OPTIONS).result(PATIENCE_S).text == "Alone."
+
+
+@pytest.mark.parametrize("poisonous", range(7))
+def test_a_poisonous_clip_fails_alone(poisonous: int) -> None:
+    failures: list[BaseException] = []
+    recognizer = FakeRecognizer(says_its_size, fails_on=lambda clip: clip.samples.size == 16_000 + poisonous)
+    with busy(recognizer, failures=failures) as (engine, gated, _):
+        waiting = [engine.submit(clip_of(16_000 + i), OPTIONS) for i in range(7)]
+        gated.let_go.set()
+        for i, answer in enumerate(waiting):
+            if i != poisonous:
+                assert answer.result(PATIENCE_S).text == f"n{16_000 + i}"
+        failure = waiting[poisonous].exception(PATIENCE_S)
+        assert engine.submit(seconds(3), OPTIONS).result(PATIENCE_S).text == "n48000"  # the engine goes on
+    assert isinstance(failure, RecognitionError)
+    assert isinstance(failure.__cause__, RuntimeError)
+    assert "fake" not in str(failure)  # the cause is for the log
+    assert failures == [failure.__cause__]
+
+
+def test_a_cancelled_clip_costs_no_model_time() -> None:
+    recognizer = FakeRecognizer()
+    with busy(recognizer) as (engine, gated, first):
+        cancelled, kept = engine.submit(seconds(1), OPTIONS), engine.submit(seconds(2), OPTIONS)
+        assert cancelled.cancel()
+        assert not first.cancel()  # it is running, and its result is still given
+        gated.let_go.set()
+        assert first.result(PATIENCE_S).text == kept.result(PATIENCE_S).text == "Hello there."
+    assert [clip.duration_s for clip in recognizer.heard] == [0.5, 2.0]
+
+
+def test_a_queue_of_cancelled_clips_wakes_nobody() -> None:
+    recognizer = FakeRecognizer()
+    with busy(recognizer) as (engine, gated, _):
+        assert all([engine.submit(seconds(1), OPTIONS).cancel() for _ in range(20)])
+        gated.let_go.set()
+    assert recognizer.batches == [1]
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
+    with busy(FakeRecognizer(), max_waiting_s=10.0) as (engine, _, _first):
+        engine.submit(seconds(6), OPTIONS)
+        engine.submit(seconds(4), OPTIONS)
+        with pytest.raises(OverloadedError) as refused:
+            engine.submit(seconds(0.1), OPTIONS, live=True)
+        assert refused.value.retry_after_s >= 1
+
+
+def test_cancelled_and_finished_clips_make_room() -> None:
+    with busy(FakeRecognizer(), max_waiting_s=10.0) as (engine, gated, first):
+        engine.submit(seconds(10), OPTIONS).cancel()
+        waiting = engine.submit(seconds(10), OPTIONS)
+        gated.let_go.set()
+        wait([first, waiting], PATIENCE_S)
+        again = [engine.submit(seconds(5), OPTIONS) for _ in range(2)]
+        wait(again, PATIENCE_S)
+        assert all(answer.result().text for answer in again)
+
+
+def test_a_clip_longer_than_the_whole_queue_is_taken_when_nobody_waits() -> None:
+    with busy(FakeRecognizer(), max_waiting_s=1.0) as (engine, gated, _):
+        long = engine.submit(seconds(30), OPTIONS)
+        gated.let_go.set()
+        assert long.result(PATIENCE_S).text == "Hello there."
+
+
+def test_nothing_is_taken_before_the_model_is_loaded() -> None:
+    may_load = threading.Event()
+
+    def load() -> Recognizer:
+        assert may_load.wait(PATIENCE_S)
+        return FakeRecognizer()
+
+    engine = engine_for(load)
+    engine.start()
+    assert engine.state == "loading"
+    for ask in (lambda: engine.submit(seconds(1), OPTIONS), engine.recognizer):
+        with pytest.raises(ModelNotReadyError, match="loading") as refused:
+            ask()
+        assert refused.value.retry_after_s >= 1
+    may_load.set()
+    engine.loaded.result(PATIENCE_S)
+    assert engine.state == "ready"
+    assert engine.recognizer().facts.model_id == "fake"
+    assert engine.submit(seconds(1), OPTIONS).result(PATIENCE_S).text == "Hello there."
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"), [(ModelUnavailableError("set STT_MODEL"), "set STT_MODEL"), (OSError("/secret"), "could not be loaded")]
+)
+def test_a_model_that_does_not_load_is_reported(raised: Exception, told: str) -> None:
+    def load() -> Recognizer:
+        raise raised
+
+    failures: list[BaseException] = []
+    engine = engine_for(load, failures=failures)
+    engine.start()
+    failure = engine.loaded.exception(PATIENCE_S)
+    assert isinstance(failure, ModelUnavailableError)
+    assert told in str(failure)
+    assert "secret" not in str(failure)
+    assert failures == [raised]
+    assert engine.state == "failed"
+    with pytest.raises(ModelNotReadyError, match="could not be loaded"):
+        engine.submit(seconds(1), OPTIONS)
+    with pytest.raises(ModelNotReadyError, match="could not be loaded"):
+        engine.recognizer()
+    engine.close()
+
+
+def test_closing_finishes_what_is_queued_and_refuses_the_rest() -> None:
+    recognizer = FakeRecognizer(says_its_size)
+    with busy(recognizer) as (engine, gated, first):
+        waiting = [engine.submit(clip_of(16_000 + i), OPTIONS) for i in range(5)]
+        closing = threading.Thread(target=engine.close)
+        closing.start()
+        while engine.state != "closed":
+            closing.join(0.001)
+        with pytest.raises(ModelNotReadyError, match="going down"):
+            engine.submit(seconds(1), OPTIONS)
+        assert not any(answer.done() for answer in (first, *waiting))
+        gated.let_go.set()
+        closing.join(PATIENCE_S)
+        assert not closing.is_alive()
+        assert [answer.result(0).text for answer in waiting] == [f"n{16_000 + i}" for i in range(5)]
+
+
+def test_closing_does_not_wait_for_company_of_the_last_clip() -> None:
+    with running(FakeRecognizer(), linger_s=3_600.0) as engine:
+        answer = engine.submit(seconds(1), OPTIONS)
+        engine.close()
+        assert answer.result(0).text == "Hello there."
+
+
+def test_closing_while_the_model_loads_leaves_nothing_running() -> None:
+    may_load = threading.Event()
+
+    def load() -> Recognizer:
+        assert may_load.wait(PATIENCE_S)
+        return FakeRecognizer()
+
+    engine = engine_for(load)
+    engine.start()
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    may_load.set()
+    closing.join(PATIENCE_S)
+    assert not closing.is_alive()
+    assert engine.state == "closed"
+    with pytest.raises(ModelNotReadyError):
+        engine.recognizer()
+
+
+def test_an_engine_that_was_never_started_closes_too() -> None:
+    engine = engine_for(FakeRecognizer)
+    engine.close()
+    engine.close()
+    assert engine.state == "closed"
+
+
+@pytest.mark.parametrize("n_results", [lambda _n_clips: 0, lambda n_clips: n_clips + 1], ids=["none", "one too many"])
+def test_a_wrong_number_of_results_is_nobodys_result(n_results: Callable[[int], int]) -> None:
+    with running(MiscountingRecognizer(n_results), linger_s=0.01) as engine:
+        waiting = [engine.submit(seconds(1), OPTIONS) for _ in range(3)]
+        for answer in waiting:
+            assert isinstance(answer.exception(PATIENCE_S), RecognitionError)
+
+
+def test_results_missing_from_a_batch_are_asked_for_again() -> None:
+    with running(MiscountingRecognizer(lambda n_clips: max(1, n_clips - 1)), linger_s=0.05) as engine:
+        waiting = [engine.submit(clip_of(16_000 + i), OPTIONS) for i in range(6)]
+        assert [answer.result(PATIENCE_S).text for answer in waiting] == [f"n{16_000 + i}" for i in range(6)]

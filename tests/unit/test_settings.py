@@ -1,0 +1,166 @@
+"""Settings: which source wins, and what a fault says."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.settings import CONFIG_FILE, PREFIX, Settings, SettingsError, environment_of, fields, help_of, read_settings
+
+UNITS: Final = {"_s": "seconds", "_ms": "milliseconds", "_mb": "MB"}
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    path = tmp_path / "stt.toml"
+    path.write_text('port = 1001\nhost = "from-file"\nmodel_aliases = ["a", "b"]\nmax_audio_s = 60\n')
+    return path
+
+
+def faults_of(environment: dict[str, str], flags: dict[str, Any] | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as fault:
+        read_settings(environment, flags)
+    return str(fault.value).splitlines()
+
+
+def test_without_any_source_the_defaults_hold() -> None:
+    assert read_settings({}) == Settings()
+    assert (Settings().host, Settings().port, Settings().max_upload_mb, Settings().max_audio_s) == ("127.0.0.1", 8000, 512, 14_400)
+
+
+def test_flags_go_before_the_environment_before_the_file_before_the_default(toml: Path) -> None:
+    environment = {CONFIG_FILE: str(toml), "STT_PORT": "1002", "STT_MODEL": "bundled"}
+    found = read_settings(environment, {"port": "1003", "host": None})
+    assert (found.port, found.host, found.model, found.device) == (1003, "from-file", "bundled", "auto")
+    assert read_settings(environment).port == 1002
+    assert read_settings({CONFIG_FILE: str(toml)}).port == 1001
+    assert read_settings({CONFIG_FILE: str(toml)}).max_audio_s == 60.0
+
+
+def test_a_stronger_source_hides_a_fault_of_a_weaker_one() -> None:
+    assert read_settings({"STT_PORT": "no number"}, {"port": "8001"}).port == 8001
+
+
+def test_variables_of_others_are_not_looked_at() -> None:
+    assert read_settings({"PORT": "1", "STTPORT": "2", "PATH": "/bin", "NOT_STT_PORT": "3"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"), [("STT_PROT", "STT_PORT"), ("STT_MAX_UPLOAD", "STT_MAX_UPLOAD_MB"), ("STT_MODELS", "STT_MODEL")]
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_name(name: str, suggested: str) -> None:
+    assert faults_of({name: "1"}) == [f"{name}: no such setting; did you mean {suggested}?"]
+
+
+def test_an_unknown_name_like_no_other_is_refused_without_a_suggestion() -> None:
+    assert faults_of({"STT_XYZZYQQ": "1"}) == ["STT_XYZZYQQ: no such setting"]
+
+
+def test_an_unknown_name_in_the_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    path = tmp_path / "stt.toml"
+    path.write_text("prot = 1\n")
+    assert faults_of({CONFIG_FILE: str(path)}) == [f"prot in {path}: no such setting; did you mean port?"]
+
+
+def test_all_faults_are_told_at_once(toml: Path) -> None:
+    toml.write_text("window_s = 1\nnonsense_zz = true\n")
+    faults = faults_of({CONFIG_FILE: str(toml), "STT_PORT": "0", "STT_MODL": "x"}, {"max_audio_s": "soon"})
+    assert len(faults) == 5
+    for name in ("window_s", "nonsense_zz", "STT_PORT", "STT_MODL", "--max-audio-s"):
+        assert any(fault.startswith(name) for fault in faults), name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STT_PORT", "0"), ("STT_PORT", "65536"), ("STT_PORT", "80.5"), ("STT_PORT", ""), ("STT_PORT", "true"),
+        ("STT_MAX_UPLOAD_MB", "0"), ("STT_MAX_AUDIO_S", "0"), ("STT_MAX_AUDIO_S", "-1"), ("STT_MAX_AUDIO_S", "nan"),
+        ("STT_SINGLE_PASS_S", "0.5"), ("STT_WINDOW_S", "3601"), ("STT_MAX_WAITING_S", "0"), ("STT_LINGER_MS", "-1"),
+        ("STT_MAX_REQUESTS", "0"), ("STT_MODEL", ""), ("STT_DEVICE", "gpu"), ("STT_DEVICE", "cuda:"), ("STT_DEVICE", "cuda:0\nx"),
+        ("STT_PRECISION", "int8"), ("STT_LOG_LEVEL", "loud"), ("STT_LOG_FORMAT", "xml"),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> None:
+    assert "\n".join(faults_of({name: value})).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("port", "1", 1), ("port", "65535", 65_535), ("max_audio_s", "604800", 604_800.0), ("linger_ms", "0", 0.0),
+        ("device", "cuda:1", "cuda:1"), ("precision", "bfloat16", "bfloat16"), ("window_s", "7.5", 7.5),
+    ],
+)  # fmt: skip
+def test_the_ends_of_the_ranges_are_allowed(name: str, value: str, expected: object) -> None:
+    assert getattr(read_settings({PREFIX + name.upper(): value}), name) == expected
+    assert getattr(read_settings({}, {name: value}), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , b/c ,, ", ("a", "b/c")), ("", ()), (",", ())]
+)
+def test_lists_are_separated_by_commas(value: str, expected: tuple[str, ...]) -> None:
+    assert read_settings({"STT_MODEL_ALIASES": value}).model_aliases == expected
+    assert read_settings({}, {"model_aliases": value}).model_aliases == expected
+
+
+def test_lists_in_the_file_are_lists(toml: Path) -> None:
+    assert read_settings({CONFIG_FILE: str(toml)}).model_aliases == ("a", "b")
+
+
+@pytest.mark.parametrize("content", ["port = ", "port = 80 port", "\x00"])
+def test_a_file_that_is_no_toml_is_named(toml: Path, content: str) -> None:
+    toml.write_text(content)
+    (fault,) = faults_of({CONFIG_FILE: str(toml)})
+    assert str(toml) in fault
+
+
+def test_a_file_that_cannot_be_read_is_named(toml: Path) -> None:
+    toml.write_bytes(b'host = "\xff"')
+    assert str(toml) in faults_of({CONFIG_FILE: str(toml)})[0]
+    missing = str(toml.with_name("missing.toml"))
+    assert missing in faults_of({CONFIG_FILE: missing})[0]
+
+
+def test_an_empty_name_of_the_file_means_no_file() -> None:
+    assert read_settings({CONFIG_FILE: ""}) == Settings()
+
+
+names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_categories=["C", "Z"]), min_size=1)
+
+
+@given(
+    st.builds(
+        Settings,
+        host=names,
+        port=st.integers(1, 65_535),
+        model=names,
+        device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
+        precision=st.sampled_from(["auto", "float32", "bfloat16", "float16"]),
+        model_aliases=st.lists(names, max_size=4).map(tuple),
+        max_upload_mb=st.integers(1, 65_536),
+        max_audio_s=st.floats(1e-3, 604_800),
+        single_pass_s=st.floats(1, 3_600),
+        window_s=st.floats(5, 3_600),
+        max_waiting_s=st.floats(1, 1e9),
+        linger_ms=st.floats(0, 1_000),
+        max_requests=st.integers(1, 1_024),
+        log_level=st.sampled_from(["debug", "info", "warning", "error"]),
+        log_format=st.sampled_from(["auto", "json", "console"]),
+    )
+)
+def test_settings_survive_the_way_through_an_environment(settings: Settings) -> None:
+    assert read_settings(environment_of(settings)) == settings
+    assert set(environment_of(settings)) == {PREFIX + name.upper() for name in fields()}
+
+
+@pytest.mark.parametrize("name", fields())
+def test_every_setting_is_described_in_a_sentence_with_its_unit(name: str) -> None:
+    told = help_of(fields()[name])
+    assert re.fullmatch(r"(?s)[A-Z`].+\.", told)
+    for ending, unit in UNITS.items():
+        if name.endswith(ending) and not any(name.endswith(other) for other in UNITS if len(other) > len(ending)):
+            assert re.search(rf"(?i)\b{unit}\b", told), f"{name} tells no unit: {told}"

@@ -1,0 +1,385 @@
+"""A file in, its transcript out: exact with the ruler, and honest about everything that goes wrong."""
+
+import random
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import pairwise
+from time import monotonic
+from typing import Any, BinaryIO, Final
+
+import msgspec
+import numpy as np
+import pytest
+
+from app.domain.audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples, silence
+from app.domain.cancel import CancelToken
+from app.domain.engine import Engine, EngineRules
+from app.domain.errors import (
+    AudioRejectedError,
+    AudioTooLongError,
+    AudioTooShortError,
+    CancelledError,
+    ModelNotReadyError,
+    OverloadedError,
+    RecognitionError,
+)
+from app.domain.ports import AudioNormalizer, Block, DecodeLimits, Options, Recognizer, RecognizerFacts, Resampler
+from app.domain.transcriber import SILENCE_PEAK, Part, Transcriber, TranscriberRules
+from app.domain.transcript import Transcript, join
+from app.testing.contracts_audio import wav_bytes
+from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
+from app.testing.recognizers import FAKE_FACTS, FakeRecognizer
+from app.testing.ruler import RULER_FACTS, RulerRecognizer, RulerWord, encode_words
+
+PATIENCE_S: Final = 30.0
+OPTIONS: Final = Options()
+LIMITS: Final = DecodeLimits(max_duration_s=14_400.0)
+RULES: Final = TranscriberRules(limits=LIMITS)
+NO_FILE: Final = BytesIO()
+
+
+class GivenNormalizer:
+    """Decodes every file to the same samples, in blocks of `block_samples`, bit by bit as they are."""
+
+    def __init__(
+        self, samples: Samples, *, block_samples: int = 7_777, truncated: bool = False, then: Exception | None = None
+    ) -> None:
+        self._samples, self._block_samples, self._truncated, self._then = samples, block_samples, truncated, then
+        self.n_blocks = 0  # how many were asked for
+
+    def blocks(self, file: BinaryIO, *, limits: DecodeLimits) -> Iterator[Block]:
+        starts = range(0, self._samples.size, self._block_samples)
+        for start in starts:
+            self.n_blocks += 1
+            last = start == starts[-1]
+            yield Block(self._samples[start : start + self._block_samples], truncated=self._truncated and last)
+        if self._then is not None:
+            raise self._then
+
+    def open_resampler(self, *, source_rate_hz: int) -> Resampler:
+        return FakeNormalizer().open_resampler(source_rate_hz=source_rate_hz)
+
+
+class GatedRecognizer:
+    """Another recogniser that stands still in every batch until it is let go."""
+
+    def __init__(self, inner: FakeRecognizer) -> None:
+        self._inner = inner
+        self.entered = threading.Event()
+        self.let_go = threading.Event()
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        return self._inner.facts
+
+    def configuration(self) -> Mapping[str, Any]:
+        return self._inner.configuration()
+
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        self.entered.set()
+        assert self.let_go.wait(PATIENCE_S)
+        return self._inner.recognize(clips, options)
+
+
+@contextmanager
+def running(recognizer: Recognizer, *, max_waiting_s: float = 100_000.0) -> Iterator[Engine]:
+    engine = Engine(lambda: recognizer, now_s=monotonic, rules=EngineRules(max_waiting_s=max_waiting_s, linger_s=0.0))
+    engine.start()
+    engine.loaded.result(PATIENCE_S)
+    try:
+        yield engine
+    finally:
+        if isinstance(recognizer, GatedRecognizer):
+            recognizer.let_go.set()
+        engine.close()
+
+
+def transcriber_on(engine: Engine, normalizer: AudioNormalizer, *, rules: TranscriberRules = RULES) -> Transcriber:
+    return Transcriber(normalizer=normalizer, detector=FakeVoiceDetector(), engine=engine, rules=rules)
+
+
+@contextmanager
+def transcribing(recognizer: Recognizer, normalizer: AudioNormalizer, *, rules: TranscriberRules = RULES) -> Iterator[Transcriber]:
+    with running(recognizer) as engine:
+        yield transcriber_on(engine, normalizer, rules=rules)
+
+
+def parts_of(
+    samples: Samples, recognizer: Recognizer, *, rules: TranscriberRules = RULES, truncated: bool = False, block_samples: int = 7_777
+) -> list[Part]:  # fmt: skip
+    normalizer = GivenNormalizer(samples, truncated=truncated, block_samples=block_samples)
+    with transcribing(recognizer, normalizer, rules=rules) as transcriber:
+        return list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+
+
+def transcript_of(parts: Iterable[Part]) -> Transcript:
+    return join([part.transcript for part in parts])
+
+
+def tone(duration_s: float) -> Samples:
+    return np.full(round(duration_s * MODEL_RATE_HZ), 0.25, np.float32)
+
+
+def told_words(transcript: Transcript) -> list[tuple[str, int, int]]:
+    """Return every word with its first sample and the one after its last; times off the grid of samples are a failure."""
+    told = []
+    for token in transcript.tokens:
+        start, end = token.start_s * MODEL_RATE_HZ, token.end_s * MODEL_RATE_HZ
+        assert (start, end) == pytest.approx((round(start), round(end)), abs=1e-4)
+        told.append((token.text, round(start), round(end)))
+    return told
+
+
+def written_words(words: Iterable[RulerWord]) -> list[tuple[str, int, int]]:
+    return [(f" {word.text}", word.start_sample, word.end_sample) for word in words]
+
+
+def talk(duration_s: float, *, seed: int) -> list[RulerWord]:
+    """Return sentences of up to 20 s, words close together, with pauses of 0.35 to 40 s between the sentences."""
+    chance = random.Random(seed)  # noqa: S311
+    words: list[RulerWord] = []
+    at = round(chance.uniform(0, 3) * MODEL_RATE_HZ)
+    while True:
+        sentence_end = at + round(chance.uniform(0.3, 20) * MODEL_RATE_HZ)
+        while at < sentence_end:
+            word = RulerWord(number=len(words), start_sample=at, n_samples=chance.randint(2_000, 16_000))
+            if word.end_sample > duration_s * MODEL_RATE_HZ:
+                return words
+            words.append(word)
+            at = word.end_sample + chance.choice([0, 0, 500, 3_000])
+        words[-1] = msgspec.structs.replace(words[-1], ends_sentence=True)
+        at += round(chance.choice([0.35, 0.5, 1.0, 2.5, 7.0, 40.0]) * MODEL_RATE_HZ)
+
+
+def test_a_short_file_goes_to_the_recogniser_whole_and_bit_by_bit() -> None:
+    recognizer = FakeRecognizer("One pass, exact text.")
+    samples = np.concatenate([tone(1), np.zeros(50 * MODEL_RATE_HZ, np.float32), tone(2)])
+    parts = parts_of(samples, recognizer)
+    assert transcript_of(parts).text == "One pass, exact text."
+    assert len(recognizer.heard) == 1
+    assert np.array_equal(recognizer.heard[0].samples, samples)
+    assert [part.last for part in parts] == [False, True]
+    assert parts[-1].heard_s == 53.0
+    assert not any(part.truncated for part in parts)
+
+
+@pytest.mark.parametrize("block_samples", [1_000, 16_000, 1_000_000])
+@pytest.mark.parametrize(("extra_samples", "n_clips"), [(0, 1), (1, 3)])
+def test_one_sample_over_the_single_pass_makes_windows(extra_samples: int, n_clips: int, block_samples: int) -> None:
+    recognizer = FakeRecognizer()
+    parts = parts_of(np.concatenate([tone(60), tone(1)[:extra_samples]]), recognizer, block_samples=block_samples)
+    assert len(recognizer.heard) == n_clips
+    assert sum(clip.samples.size for clip in recognizer.heard) == 60 * MODEL_RATE_HZ + extra_samples
+    assert parts[-1].heard_s == 60 + extra_samples / MODEL_RATE_HZ
+
+
+def test_no_clip_is_longer_than_the_model_takes() -> None:
+    recognizer = FakeRecognizer(facts=msgspec.structs.replace(FAKE_FACTS, longest_clip_s=10.0))
+    parts_of(tone(45), recognizer)
+    assert sum(clip.samples.size for clip in recognizer.heard) == 45 * MODEL_RATE_HZ  # a longer one it would refuse
+
+
+@pytest.mark.parametrize("duration_s", [0.1, 2.0, 300.0])
+@pytest.mark.parametrize("peak", [0.0, SILENCE_PEAK])
+def test_silence_gives_no_text_and_never_wakes_the_recognizer(duration_s: float, peak: float) -> None:
+    recognizer = FakeRecognizer("never said")
+    samples = silence(duration_s).samples
+    samples[::2] = peak
+    parts = parts_of(samples, recognizer)
+    assert transcript_of(parts) == Transcript()
+    assert [part.last for part in parts] == [True]
+    assert parts[-1].heard_s == duration_s
+    assert recognizer.heard == []
+
+
+def test_what_is_quiet_but_not_silent_reaches_the_recognizer() -> None:
+    recognizer = FakeRecognizer()
+    samples = silence(1.0).samples
+    samples[::100] = 2 * SILENCE_PEAK
+    parts_of(samples, recognizer)
+    assert len(recognizer.heard) == 1
+
+
+@pytest.mark.parametrize("n_samples", [1, round(SHORTEST_CLIP_S * MODEL_RATE_HZ) - 1])
+def test_audio_that_is_too_short_is_refused(n_samples: int) -> None:
+    recognizer = FakeRecognizer()
+    with pytest.raises(AudioTooShortError):
+        parts_of(tone(1)[:n_samples], recognizer)
+    assert recognizer.heard == []
+
+
+def test_the_shortest_audio_is_heard() -> None:
+    assert transcript_of(parts_of(tone(SHORTEST_CLIP_S), FakeRecognizer())).text == "Hello there."
+
+
+def test_a_file_without_a_sample_is_refused() -> None:
+    with pytest.raises(AudioRejectedError, match="no audio") as refused:
+        parts_of(tone(0), FakeRecognizer())
+    assert not isinstance(refused.value, AudioTooShortError)
+
+
+def test_a_real_file_that_is_too_long_is_refused() -> None:
+    recognizer = FakeRecognizer()
+    rules = TranscriberRules(limits=DecodeLimits(max_duration_s=2.0))
+    with transcribing(recognizer, FakeNormalizer(), rules=rules) as transcriber:
+        with pytest.raises(AudioTooLongError):
+            list(transcriber.transcribe(BytesIO(wav_bytes(tone(3), rate_hz=16_000)), OPTIONS, cancel=CancelToken()))
+        assert transcript_of(
+            transcriber.transcribe(BytesIO(wav_bytes(tone(2), rate_hz=16_000)), OPTIONS, cancel=CancelToken())
+        ).text == "Hello there."  # fmt: skip
+    assert len(recognizer.heard) == 1
+
+
+def test_a_limit_that_is_met_late_withdraws_what_is_queued() -> None:
+    recognizer = FakeRecognizer()
+    gated = GatedRecognizer(recognizer)
+    normalizer = GivenNormalizer(tone(150), then=AudioTooLongError(limit_s=150.0))
+    with transcribing(gated, normalizer) as transcriber:
+        with pytest.raises(AudioTooLongError):
+            list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+    assert len(recognizer.batches) <= 1  # only what was running
+
+
+@pytest.mark.parametrize("duration_s", [2.0, 200.0])
+def test_a_file_that_broke_off_gives_what_is_there_and_says_so(duration_s: float) -> None:
+    parts = parts_of(tone(duration_s), FakeRecognizer(), truncated=True)
+    assert transcript_of(parts).text.startswith("Hello there.")
+    assert [part.truncated for part in parts if part.last] == [True]
+
+
+def test_without_a_model_nothing_is_decoded() -> None:
+    normalizer = GivenNormalizer(tone(2))
+    engine = Engine(FakeRecognizer, now_s=monotonic, rules=EngineRules(max_waiting_s=10.0))
+    transcriber = transcriber_on(engine, normalizer)
+    with pytest.raises(ModelNotReadyError):
+        list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+    assert normalizer.n_blocks == 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_half_an_hour_of_talk_is_written_word_for_word_at_its_very_times(seed: int) -> None:
+    words = talk(1_800.0, seed=seed)
+    parts = parts_of(encode_words(words, 1_800.0).samples, RulerRecognizer())
+    assert told_words(transcript_of(parts)) == written_words(words)
+    assert len(parts) > 30
+    assert parts[-1].heard_s == 1_800.0
+
+
+def test_a_single_pass_is_written_word_for_word_too() -> None:
+    words = talk(60.0, seed=7)
+    assert told_words(transcript_of(parts_of(encode_words(words, 60.0).samples, RulerRecognizer()))) == written_words(words)
+
+
+def test_talk_without_a_pause_loses_not_one_sample() -> None:
+    """Words that a cut divides are read in two pieces, which together are the word."""
+    words = [RulerWord(number=i, start_sample=i * 4_000, n_samples=4_000) for i in range(1_200)]
+    parts = parts_of(encode_words(words, 300.0).samples, RulerRecognizer(least_share=0.0))
+    told = told_words(transcript_of(parts))
+    assert (told[0][1], told[-1][2]) == (0, 300 * MODEL_RATE_HZ)
+    assert all(before[2] == after[1] for before, after in pairwise(told))
+    assert list(dict.fromkeys(text for text, _, _ in told)) == [f" {word.text}" for word in words]
+
+
+def test_files_that_are_transcribed_at_the_same_time_do_not_mix() -> None:
+    talks = [talk(180.0, seed=100 + i) for i in range(6)]
+    talks = [[msgspec.structs.replace(word, number=word.number + 10_000 * i) for word in words] for i, words in enumerate(talks)]
+    facts = msgspec.structs.replace(RULER_FACTS, batch_padded_s=400.0)
+    with running(RulerRecognizer(facts=facts)) as engine:
+        told: dict[int, Transcript] = {}
+
+        def transcribe(i: int) -> None:
+            transcriber = transcriber_on(engine, GivenNormalizer(encode_words(talks[i], 180.0).samples))
+            told[i] = transcript_of(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+
+        threads = [threading.Thread(target=transcribe, args=(i,)) for i in range(len(talks))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+    assert {i: told_words(transcript) for i, transcript in told.items()} == {
+        i: written_words(words) for i, words in enumerate(talks)
+    }
+
+
+def test_parts_come_in_the_order_of_time_and_only_the_last_is_the_last() -> None:
+    parts = parts_of(encode_words(talk(600.0, seed=11), 600.0).samples, RulerRecognizer())
+    assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert [part.heard_s for part in parts] == sorted(part.heard_s for part in parts)
+    starts = [token.start_s for part in parts for token in part.transcript.tokens]
+    assert starts == sorted(starts)
+
+
+def test_the_first_part_is_there_before_the_file_is_decoded() -> None:
+    normalizer = GivenNormalizer(tone(3_600))
+    with transcribing(FakeRecognizer(), normalizer) as transcriber:
+        steps = transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken())
+        first = next(steps)
+        assert first.heard_s < 600  # of an hour: decoding waits for the recogniser, so nothing piles up
+        assert first.transcript.text
+        steps.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_an_abandoned_file_leaves_the_queue() -> None:
+    recognizer = FakeRecognizer()
+    with transcribing(recognizer, GivenNormalizer(tone(3_600))) as transcriber:
+        steps = transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken())
+        next(steps)
+        steps.close()  # type: ignore[attr-defined]  # it is a generator
+    assert sum(clip.duration_s for clip in recognizer.heard) < 600
+
+
+def test_cancelling_midway_withdraws_what_is_queued() -> None:
+    recognizer = FakeRecognizer()
+    gated = GatedRecognizer(recognizer)
+    cancel, ended = CancelToken(), list[BaseException]()
+    with transcribing(gated, GivenNormalizer(tone(3_600))) as transcriber:
+
+        def transcribe() -> None:
+            try:
+                list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=cancel))
+            except BaseException as failure:
+                ended.append(failure)
+
+        request = threading.Thread(target=transcribe)
+        request.start()
+        assert gated.entered.wait(PATIENCE_S)
+        cancel.cancel()
+        gated.let_go.set()
+        request.join(PATIENCE_S)
+    assert [type(failure) for failure in ended] == [CancelledError]
+    assert len(recognizer.batches) == 1  # what was running
+
+
+def test_a_request_that_was_cancelled_before_it_began_decodes_nothing() -> None:
+    normalizer, cancel = GivenNormalizer(tone(2)), CancelToken()
+    cancel.cancel()
+    with transcribing(FakeRecognizer(), normalizer) as transcriber, pytest.raises(CancelledError):
+        list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=cancel))
+    assert normalizer.n_blocks == 0
+
+
+@pytest.mark.parametrize("duration_s", [2.0, 300.0])
+def test_a_failing_recogniser_fails_the_file(duration_s: float) -> None:
+    with pytest.raises(RecognitionError):
+        parts_of(tone(duration_s), FakeRecognizer(fails_on=lambda _clip: True))
+
+
+def test_a_failure_midway_withdraws_the_windows_after_it() -> None:
+    recognizer = FakeRecognizer(fails_on=lambda _clip: True)
+    with transcribing(recognizer, GivenNormalizer(tone(3_600))) as transcriber, pytest.raises(RecognitionError):
+        list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+    assert len({id(clip) for clip in recognizer.heard}) < 20  # of 144 windows
+
+
+def test_a_full_queue_refuses_the_file() -> None:
+    gated = GatedRecognizer(FakeRecognizer())
+    with running(gated, max_waiting_s=10.0) as engine:
+        first = engine.submit(Clip(tone(1)), OPTIONS)
+        assert gated.entered.wait(PATIENCE_S)
+        waiting = engine.submit(Clip(tone(10)), OPTIONS)
+        with pytest.raises(OverloadedError):
+            list(transcriber_on(engine, GivenNormalizer(tone(30))).transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+        gated.let_go.set()
+        assert first.result(PATIENCE_S).text == waiting.result(PATIENCE_S).text
