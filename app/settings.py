@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(min_length=1, description="`bundled`, the path of a .nemo file, or a hub id."),
     ] = "nvidia/parakeet-tdt-0.6b-v2"
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto"
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)\Z", description="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         Meta(description="Of the model's weights: `auto`, `float32`, `bfloat16` or `float16`."),

@@ -1,7 +1,7 @@
 """Use case: a file in, its transcript out, part by part."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from typing import BinaryIO, Final
@@ -47,7 +47,7 @@ class Transcriber:
     def __init__(self, *, normalizer: AudioNormalizer, detector: VoiceDetector, engine: Engine, rules: TranscriberRules) -> None:
         self._normalizer, self._detector, self._engine, self._rules = normalizer, detector, engine, rules
 
-    def transcribe(self, file: BinaryIO, options: Options, *, cancel: CancelToken) -> Iterator[Part]:
+    def transcribe(self, file: BinaryIO, options: Options, *, cancel: CancelToken) -> Generator[Part, None, None]:
         """Yield the parts of a file's transcript as they are ready, in order; at least one, the last of which says so.
 
         Blocks on decoding and on the engine, so it belongs on a thread of its own.

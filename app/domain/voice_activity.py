@@ -24,6 +24,10 @@ class SpanRules(msgspec.Struct, frozen=True, kw_only=True):
     pad_s: float = 0.2  # kept before and after, where the neighbours leave room
     longest_s: float = math.inf  # longer speech is cut where the detector doubted most in its last part
 
+    def __post_init__(self) -> None:
+        if self.longest_s < 1 + 2 * self.pad_s:
+            raise ValueError(f"a span of {self.longest_s} s leaves too little room for speech between pads of {self.pad_s} s")
+
 
 class SpeechSpan(msgspec.Struct, frozen=True, kw_only=True):
     """Where someone speaks: [start_s, end_s), seconds from the start of the audio."""

@@ -74,7 +74,7 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             bridge.close()
             engine.close()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[create_transcription, transcribe, list_models, retrieve_model, health, readiness, model_configuration],
         dependencies={
             "settings": Provide(provide_settings, sync_to_thread=False),
@@ -85,7 +85,6 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             "form": Provide(provide_form),
         },
         exception_handlers=HANDLERS,
-        middleware=[RequestLog()],
         lifespan=[lifespan],
         logging_config=None,
         request_max_body_size=None,  # `read_form` counts, and no other route reads a body
@@ -97,3 +96,6 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             render_plugins=[SwaggerRenderPlugin(path="/")],
         ),
     )
+    # Around all of it, as Litestar's own middleware sees no request that no route takes.
+    app.asgi_handler = RequestLog()(app.asgi_handler)
+    return app

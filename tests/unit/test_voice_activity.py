@@ -29,9 +29,9 @@ def spans(*runs: tuple[float, int], rules: SpanRules = RULES) -> list[tuple[floa
     return [(span.start_s, span.end_s) for span in speech_spans(frames(*runs), rules)]
 
 
-def at(start_frame: float, end_frame: float, *, pad_s: float = RULES.pad_s) -> tuple[float, float]:
-    """Return a span of these frames with its padding, as something to compare with."""
-    return pytest.approx((start_frame * FRAME_S - pad_s, end_frame * FRAME_S + pad_s))  # type: ignore[no-any-return]
+def at(start_frame: float, end_frame: float, *, pad_s: float = RULES.pad_s) -> object:
+    """Return what equals the span of these frames with its padding, but for rounding."""
+    return pytest.approx((start_frame * FRAME_S - pad_s, end_frame * FRAME_S + pad_s))
 
 
 probabilities = st.lists(

@@ -3,6 +3,7 @@
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from ...domain.engine import Engine
 from ...domain.errors import UnknownModelError
@@ -38,7 +39,7 @@ async def list_models(
 
 @get("/v1/models/{name:path}", responses=error_responses(404, 503), tags=["models"])
 async def retrieve_model(
-    name: str, engine: NamedDependency[Engine], settings: NamedDependency[Settings], started_unix_s: NamedDependency[int]
+    name: FromPath[str], engine: NamedDependency[Engine], settings: NamedDependency[Settings], started_unix_s: NamedDependency[int]
 ) -> ModelBody:
     """Describe the model of that name; a slash in it may be sent as it is or as %2F."""
     asked = name.removeprefix("/")  # Litestar hands a path over with its slash

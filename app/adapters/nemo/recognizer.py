@@ -1,0 +1,210 @@
+"""The recogniser on NeMo: any transducer `.nemo` model with full attention, Parakeet-TDT by default.
+
+The model is called directly, not through `model.transcribe()`: that builds a manifest and a DataLoader per call,
+freezes and unfreezes the modules, and leaves them in train mode. The text is the same.
+"""
+
+import re
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from ...domain.audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
+from ...domain.errors import ModelUnavailableError
+from ...domain.ports import Options, RecognizerFacts
+from ...domain.transcript import Transcript
+from . import cuda
+from .decoding import Model, TokenReader
+from .quiet import quiet
+from .source import Progress, locate, unheard
+
+if TYPE_CHECKING:
+    import torch
+
+_LONGEST_CLIP_S: Final = 300.0  # on a CPU: attention over 3,750 frames holds some 3 GB at once; chosen, not measured
+_BATCH_PADDED_S: Final = 60.0  # on a CPU, whose cores one long clip fills already; chosen, not measured
+_LARGE_PARAMETERS: Final = 100_000_000  # below this casting costs more than the products save; chosen
+_LEAST_SAMPLES: Final = round(SHORTEST_CLIP_S * MODEL_RATE_HZ)  # less gives too few frames to normalise: zeros fill it up
+_DEVICES: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
+_PRECISIONS: Final = ("auto", "float32", "bfloat16", "float16")
+_BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+class NemoRecognizer:
+    """A loaded and warm model; its constructor takes as long as that takes."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        languages: tuple[str, ...] = ("en",),
+        on_progress: Progress = unheard,
+    ) -> None:
+        """Find, check, restore and warm up a model.
+
+        Args:
+            model: As `locate` takes it.
+            device: `auto` (CUDA if there is one), `cpu`, `cuda` or `cuda:N`.
+            precision: Of the weights: `auto`, `float32`, `bfloat16` or, on CUDA, `float16`. Features are float32
+                always; on a CPU the decoder is too. `auto` is bfloat16 on CUDA (float16 where the device lacks it);
+                on a CPU it is bfloat16 for a large model if the processor has the instructions, by its flags and
+                never by timing, so that the text is the same after a restart.
+            languages: What the model knows, ISO 639-1; a `.nemo` file does not say.
+            on_progress: Hears what `locate` says and then `model_loaded`.
+
+        Raises:
+            ModelUnavailableError: The model, the device or the precision cannot be had, or the file is no such model.
+        """
+        if not _DEVICES.fullmatch(device):
+            raise ModelUnavailableError(f"the device must be auto, cpu, cuda or cuda:N, not {device}; set STT_DEVICE")
+        if precision not in _PRECISIONS:
+            raise ModelUnavailableError(
+                f"the precision must be one of {', '.join(_PRECISIONS)}, not {precision}; set STT_PRECISION"
+            )
+        import torch  # late: it takes seconds to load
+
+        self._torch = torch
+        self._device = _device(device)  # first: a download of gigabytes for a device that is not there helps nobody
+        if precision == "float16" and not self._on_cuda:
+            raise ModelUnavailableError("the precision float16 needs a CUDA device; set STT_PRECISION to auto, float32 or bfloat16")
+        source = locate(model, on_progress=on_progress)
+        with quiet():
+            self._model = _restored(source.path)
+            self._reader = TokenReader(self._model)
+        parameters = sum(parameter.numel() for parameter in self._model.parameters())
+        chosen = _precision(precision, on_cuda=self._on_cuda, parameters=parameters)
+        self._dtype: torch.dtype = getattr(torch, chosen)
+        self._place()
+        self._facts = RecognizerFacts(
+            model_id=source.model_id,
+            languages=languages,
+            longest_clip_s=cuda.LONGEST_CLIP_S if self._on_cuda else _LONGEST_CLIP_S,
+            batch_padded_s=cuda.BATCH_PADDED_S if self._on_cuda else _BATCH_PADDED_S,
+            max_concurrent_batches=1,
+            device=str(self._device),
+            precision=chosen,
+            demonstration=source.demonstration,
+        )
+        self._warm_up()
+        on_progress(
+            "model_loaded",
+            model_id=source.model_id,
+            device=str(self._device),
+            precision=chosen,
+            parameters=parameters,
+            cuda_graphs=cuda.graphs_of(self._model) if self._on_cuda else "off",
+        )
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        return self._facts
+
+    def configuration(self) -> Mapping[str, Any]:
+        """Return the model's resolved configuration as plain mappings, lists and scalars."""
+        from omegaconf import OmegaConf
+
+        return cast("dict[str, Any]", OmegaConf.to_container(self._model.cfg, resolve=True, enum_to_str=True))
+
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:  # noqa: ARG002  # none exists yet
+        """Transcribe a batch, as the port says; one thread at a time calls.
+
+        A clip of zeros alone gives no token without waking the model. Shorter clips than the model can hear are
+        filled up with zeros. In float32 a clip's text is the same alone and in any batch.
+        """
+        said = [Transcript() for _ in clips]
+        awake = [i for i, clip in enumerate(clips) if clip.samples.any()]
+        if awake:
+            for i, hypothesis in zip(awake, self._hypotheses([clips[i].samples for i in awake]), strict=True):
+                said[i] = self._reader.transcript(hypothesis, duration_s=clips[i].duration_s)
+        return said
+
+    def _hypotheses(self, waves: Sequence[Samples]) -> list[Any]:
+        lengths = np.array([max(wave.size, _LEAST_SAMPLES) for wave in waves], np.int64)
+        padded = np.zeros((len(waves), int(lengths.max())), np.float32)
+        for row, wave in zip(padded, waves, strict=True):
+            row[: wave.size] = wave
+        with self._torch.inference_mode():
+            features, feature_lengths = self._model.preprocessor(input_signal=self._moved(padded), length=self._moved(lengths))
+            encoded, encoded_lengths = self._model.encoder(audio_signal=features.to(self._dtype), length=feature_lengths)
+            hypotheses = self._model.decoding.rnnt_decoder_predictions_tensor(
+                encoded.to(self._decoder_dtype), encoded_lengths, return_hypotheses=True
+            )
+        return cast("list[Any]", hypotheses)
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self._device.type == "cuda"
+
+    @property
+    def _decoder_dtype(self) -> "torch.dtype":
+        return self._dtype if self._on_cuda else self._torch.float32
+
+    def _moved(self, array: np.ndarray[Any, Any]) -> "torch.Tensor":
+        tensor = self._torch.from_numpy(array)
+        return cuda.moved(tensor, self._device) if self._on_cuda else tensor
+
+    def _place(self) -> None:
+        if self._on_cuda:
+            cuda.place(self._model, self._device, self._dtype)
+        else:
+            self._model.encoder.to(self._dtype)
+
+    def _warm_up(self) -> None:
+        n_clips, clip_s = cuda.WARM_UP if self._on_cuda else (1, 1.0)
+        noise = np.random.default_rng(0).normal(0.0, 0.01, round(clip_s * MODEL_RATE_HZ)).astype(np.float32)
+        self._hypotheses([noise] * n_clips)
+
+
+def _device(asked: str) -> "torch.device":
+    import torch
+
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cpu") if asked == "cpu" else cuda.device_named(asked)
+
+
+def _precision(asked: str, *, on_cuda: bool, parameters: int) -> str:
+    if asked != "auto":
+        return asked
+    if on_cuda:
+        return cuda.best_precision()
+    return "bfloat16" if parameters > _LARGE_PARAMETERS and _BF16_FLAGS & _processor_flags() else "float32"
+
+
+def _processor_flags() -> frozenset[str]:
+    """Return the first processor's flags as Linux lists them; none elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
+
+
+def _restored(path: Path) -> Model:
+    """Restore a transducer in float32 on the CPU, ready to listen: no gradient, no dither, no padding of features."""
+    if not tarfile.is_tarfile(path):
+        raise ModelUnavailableError(
+            f"{path.name} is not a NeMo model: a .nemo file is a tar archive; set STT_MODEL to one that is whole"
+        )
+    from nemo.collections.asr.models import ASRModel, EncDecRNNTBPEModel
+
+    try:
+        model = ASRModel.restore_from(str(path), map_location="cpu")
+    except Exception as exc:  # whatever a stranger's archive makes NeMo, torch, OmegaConf or SentencePiece raise
+        raise ModelUnavailableError(f"{path.name} cannot be restored as a NeMo speech model; set STT_MODEL to another") from exc
+    if not isinstance(model, EncDecRNNTBPEModel):
+        raise ModelUnavailableError(
+            f"{path.name} holds a {type(model).__name__}; this service runs transducers (EncDecRNNTBPEModel)"
+        )
+    if (rate_hz := model.cfg.preprocessor.sample_rate) != MODEL_RATE_HZ:
+        raise ModelUnavailableError(f"{path.name} hears audio at {rate_hz} Hz, and this service works at {MODEL_RATE_HZ} Hz")
+    model.float().eval()
+    model.requires_grad_(False)
+    featurizer = model.preprocessor.featurizer
+    featurizer.dither, featurizer.pad_to = 0.0, 0
+    return model

@@ -1,0 +1,84 @@
+"""Everything beside transcription: models, health, debug, the API document, and what is not there."""
+
+import httpx
+import pytest
+import yaml
+
+
+def test_models_are_listed_and_found_by_each_name(client: httpx.Client) -> None:
+    listed = client.get("/v1/models").json()
+    assert listed["object"] == "list"
+    for model in listed["data"]:
+        assert set(model) == {"id", "object", "created", "owned_by", "demonstration"}
+        assert model["object"] == "model"
+        assert model["demonstration"] is True  # the bundled one
+        assert client.get(f"/v1/models/{model['id']}").json() == model
+    missing = client.get("/v1/models/nvidia%2Fno-such-model")
+    assert missing.status_code == 404
+    assert missing.json()["error"]["code"] == "model_not_found"
+    assert "nvidia/no-such-model" in missing.json()["error"]["message"]
+
+
+def test_health_and_readiness(client: httpx.Client) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    ready = client.get("/readyz").json()
+    assert ready == {"status": "ready", "model": "parakeet-tdt-demo", "device": "cpu", "precision": "float32"}
+
+
+def test_the_model_configuration_is_yaml_or_json(client: httpx.Client) -> None:
+    as_yaml = client.get("/debug/cfg")
+    assert as_yaml.headers["content-type"].startswith("application/yaml")
+    as_json = client.get("/debug/cfg", headers={"accept": "application/json"})
+    assert as_json.headers["content-type"].startswith("application/json")
+    assert yaml.safe_load(as_yaml.text) == as_json.json()
+    assert as_json.json()["preprocessor"]["features"] == 128
+
+
+def test_the_api_document_describes_the_endpoints(client: httpx.Client) -> None:
+    assert client.get("/docs").status_code == 200
+    document = client.get("/docs/openapi.json").json()
+    operation = document["paths"]["/v1/audio/transcriptions"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["file"]
+    assert form["properties"]["response_format"]["enum"] == ["json", "text"]
+    assert {"200", "400", "404", "413", "500", "503"} <= set(operation["responses"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/no/such/path", 404), ("DELETE", "/v1/models/whisper-1", 405), ("GET", "/v1/audio/transcriptions", 405)],
+)
+def test_what_is_not_there_is_said_in_the_envelope(client: httpx.Client, method: str, path: str, status: int) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_request_id_is_returned_and_a_strange_one_replaced(client: httpx.Client) -> None:
+    assert client.get("/healthz", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    assert client.get("/healthz", headers={"x-request-id": "a b<c>"}).headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"{}"),
+        ("multipart/form-data", b""),
+        ("multipart/form-data; boundary=x", b"--x\r\ncontent-disposition: form-data; name=file\r\n\r\nno end"),
+        ("multipart/form-data; boundary=x", b"no boundary anywhere"),
+        ("multipart/form-data; boundary=x", b"--x\r\nno header at all\r\n\r\n\r\n--x--\r\n"),
+    ],
+)
+def test_a_body_that_is_no_form_is_refused(client: httpx.Client, content_type: str, body: bytes) -> None:
+    answer = client.post("/v1/audio/transcriptions", headers={"content-type": content_type}, content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_value"
+
+
+@pytest.mark.parametrize("field", ["response_format", "stream", "include_timestamps"])
+def test_a_wrong_field_is_named(client: httpx.Client, field: str) -> None:
+    path = "/transcribe" if field == "include_timestamps" else "/v1/audio/transcriptions"
+    answer = client.post(path, files={"file": ("a.wav", b"RIFF"), field: (None, "perhaps")})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == field

@@ -1,0 +1,77 @@
+"""How the service starts, refuses to start, and ends; each test has a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.recordings import word_error_rate
+from tests.service import CONSOLE_SCRIPT, running_service
+
+SAMPLE_TEXT = (Path(__file__).parents[2] / "app" / "samples" / "hello.txt").read_text().strip()
+
+
+def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STT_")} | settings
+    return subprocess.run([CONSOLE_SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0() -> None:
+    with running_service() as service:
+        service.wait_until_alive()
+        early = httpx.get(f"{service.url}/readyz")
+        assert early.status_code == 503, "the model cannot have loaded by the first answer"
+        assert early.json()["error"]["code"] == "not_ready"
+        assert int(early.headers["retry-after"]) > 0
+        refused = httpx.post(f"{service.url}/v1/audio/transcriptions", files={"file": b"RIFF"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        service.wait_until_ready()
+        assert service.stop() == 0
+        assert "Traceback" not in service.log
+
+
+def test_a_model_that_is_not_there_ends_the_service_with_a_clear_message(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.nemo"
+    with running_service(settings={"STT_MODEL": str(missing)}) as service:
+        assert service.process.wait(120) == 1
+        assert str(missing) in service.log
+        assert "STT_MODEL" in service.log
+        assert "Traceback" not in service.log
+
+
+def test_wrong_settings_are_all_named_before_anything_starts() -> None:
+    ended = run("serve", "--device", "abacus", STT_PROT="1", STT_PORT="99999")
+    assert ended.returncode == 2
+    assert "STT_PROT: no such setting; did you mean STT_PORT?" in ended.stderr
+    assert "STT_PORT: " in ended.stderr
+    assert "--device: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("serve", "--port", str(port), STT_MODEL="bundled")
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_demo_prints_what_it_heard_and_stays_until_ctrl_c() -> None:
+    with running_service(command="demo") as service:
+        service.wait_until_ready()
+        deadline_s = time.monotonic() + 60
+        while "stays up" not in service.log and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        heard = next(line.removeprefix("heard: ") for line in service.log.splitlines() if line.startswith("heard: "))
+        assert word_error_rate(SAMPLE_TEXT, heard) <= 0.25
+        assert "curl -F file=@" in service.log
+        assert f"{service.url}/v1/audio/transcriptions" in service.log
+        assert httpx.get(f"{service.url}/healthz").status_code == 200
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(60) == 0
+        assert "Traceback" not in service.log

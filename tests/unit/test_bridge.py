@@ -1,0 +1,74 @@
+"""What the bridge owes to whoever lends a generator something, and to whoever stops listening."""
+
+import asyncio
+import threading
+from collections.abc import Generator
+from contextlib import aclosing
+
+import pytest
+
+from app.domain.cancel import CancelToken
+from app.entrypoints.bridge import Bridge
+
+
+class Steps:
+    """A blocking generator that tells how it went; its second step lasts until the token is set."""
+
+    def __init__(self) -> None:
+        self.blocked, self.closed = threading.Event(), threading.Event()
+
+    def start(self, cancel: CancelToken) -> Generator[int, None, None]:
+        cancelled = threading.Event()
+        cancel.on_cancel(cancelled.set)
+        try:
+            yield 1
+            self.blocked.set()
+            assert cancelled.wait(30)
+            yield 2
+        finally:
+            self.closed.set()
+
+
+def test_all_steps_come_in_order() -> None:
+    async def pull() -> list[int]:
+        bridge = Bridge(workers=1)
+        found = [step async for step in bridge.pull(lambda _cancel: (i for i in range(1, 6)))]
+        bridge.close()
+        return found
+
+    assert asyncio.run(pull()) == [1, 2, 3, 4, 5]
+
+
+def test_whoever_is_cancelled_finds_the_generator_closed() -> None:
+    steps = Steps()
+
+    async def listen(bridge: Bridge) -> None:
+        async with aclosing(bridge.pull(steps.start)) as pulled:
+            async for _ in pulled:
+                pass
+
+    async def run() -> None:
+        bridge = Bridge(workers=1)
+        listening = asyncio.create_task(listen(bridge))
+        await asyncio.to_thread(steps.blocked.wait, 30)
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+        assert steps.closed.is_set()
+        bridge.close()
+
+    asyncio.run(run())
+
+
+def test_a_failing_step_reaches_the_listener() -> None:
+    def fail(_cancel: CancelToken) -> Generator[int, None, None]:
+        yield 1
+        raise ValueError("no second step")
+
+    async def pull() -> None:
+        bridge = Bridge(workers=2)
+        with pytest.raises(ValueError, match="no second step"):
+            _ = [step async for step in bridge.pull(fail)]
+        bridge.close()
+
+    asyncio.run(pull())
