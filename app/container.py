@@ -9,6 +9,7 @@ from .adapters.nemo.recognizer import NemoRecognizer
 from .adapters.silero.detector import SileroVoiceDetector
 from .adapters.torchaudio.normalizer import TorchaudioNormalizer
 from .domain.engine import Engine, EngineRules
+from .domain.errors import SpeechError
 from .domain.ports import AudioNormalizer, DecodeLimits, Recognizer, VoiceDetector
 from .domain.transcriber import Transcriber, TranscriberRules
 from .settings import Settings
@@ -40,7 +41,10 @@ def _log_progress(event: str, **facts: str | float) -> None:
 
 
 def _log_failure(failure: BaseException) -> None:
-    log.error("engine_failed", exc_info=failure)
+    if isinstance(failure, SpeechError):
+        log.error("engine_failed", reason=str(failure))  # its text says all; a traceback would bury it
+    else:
+        log.error("engine_failed", exc_info=failure)
 
 
 class Container(containers.DeclarativeContainer):

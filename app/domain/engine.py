@@ -113,13 +113,13 @@ class Engine:
         return job.answer
 
     def close(self) -> None:
-        """Refuse new work, finish what is queued, and let the owner thread end."""
+        """Refuse new work, finish what is queued, and let the owner thread end; a load under way is not waited for."""
         with self._changed:
             if self._state == "closed":
                 return
             self._state = "closed"
             self._changed.notify()
-        if self._thread.ident is not None:
+        if self._loaded.done():
             self._thread.join()
 
     def _not_ready(self) -> ModelNotReadyError:

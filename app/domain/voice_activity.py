@@ -5,14 +5,11 @@ from collections import deque
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from .audio import FRAME_S, FRAME_SAMPLES, Clip, Samples
-from .ports import VoiceDetector
+from .audio import FRAME_S, Samples
 
 _HYSTERESIS: Final = 0.15  # speech goes on until the probability is this much under the threshold (Silero's own rule)
 _SEARCH_S: Final = 5.0  # the last part of too long speech in which its cut is looked for
-_LEAD_IN_FRAMES: Final = 64  # heard again before each stretch, so that the detector is warm when it starts
 
 
 class SpanRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,22 +112,3 @@ def speech_spans(probabilities: Samples, rules: SpanRules) -> tuple[SpeechSpan, 
     """Find the spans of a whole clip with the machine that serves live audio, in start order, never overlapping."""
     finder = SpanFinder(rules)
     return (*finder.push(probabilities), *finder.finish())
-
-
-class StretchListener:
-    """Hears a long file stretch by stretch through the detector's fast offline call, each stretch with a lead-in."""
-
-    def __init__(self, detector: VoiceDetector) -> None:
-        self._detector = detector
-        self._lead_in = np.zeros(0, np.float32)
-
-    def push(self, samples: Samples) -> Samples:
-        """Return the probabilities of a stretch.
-
-        Args:
-            samples: float32; a whole number of `FRAME_SAMPLES`, but for the last stretch.
-        """
-        heard = self._detector.probabilities(Clip(np.concatenate([self._lead_in, samples])))
-        skipped = self._lead_in.size // FRAME_SAMPLES
-        self._lead_in = samples[-_LEAD_IN_FRAMES * FRAME_SAMPLES :]
-        return heard[skipped:]

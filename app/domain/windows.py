@@ -1,16 +1,13 @@
 """Speech spans into the windows a recogniser is given."""
 
 from collections.abc import Iterator
-from typing import Final
 
 import msgspec
 import numpy as np
 
 from .audio import FRAME_SAMPLES, MODEL_RATE_HZ, Clip, Samples
 from .ports import VoiceDetector
-from .voice_activity import SpanFinder, SpanRules, SpeechSpan, StretchListener
-
-_STRETCH_SAMPLES: Final = 625 * FRAME_SAMPLES  # 20 s: what is listened to at a time
+from .voice_activity import SpanFinder, SpanRules, SpeechSpan
 
 
 class Window(msgspec.Struct, frozen=True, eq=False):
@@ -21,38 +18,32 @@ class Window(msgspec.Struct, frozen=True, eq=False):
 
 
 class WindowCutter:
-    """Cuts a file into windows of at most `longest_s` while it comes in; holds no more than two windows and a stretch of it.
+    """Cuts a file into windows of at most `longest_s` while it comes in; holds no more of it than two windows and one push.
 
     Cuts fall into pauses. Speech that goes on for a whole window is cut where the voice detector doubted most.
     """
 
     def __init__(self, detector: VoiceDetector, *, rules: SpanRules, longest_s: float) -> None:
-        self._listener = StretchListener(detector)
+        self._ear = detector.open_stream()
         self._finder = SpanFinder(msgspec.structs.replace(rules, longest_s=longest_s))
         self._longest_s = longest_s
         self._held = np.zeros(0, np.float32)  # samples from `_held_from` on
         self._held_from = 0
-        self._heard = 0  # samples the detector has heard
         self._open: SpeechSpan | None = None  # the window being filled: from its first span's start to its last one's end
 
     def push(self, samples: Samples) -> Iterator[Window]:
         """Take the next samples of the file; yield the windows they complete."""
         self._held = np.concatenate([self._held, samples])
-        while self._held_from + self._held.size - self._heard >= _STRETCH_SAMPLES:
-            yield from self._pack(self._listen(_STRETCH_SAMPLES))
-            self._forget(self._finder.settled_s if self._open is None else self._open.start_s)
+        yield from self._pack(self._finder.push(self._ear.push(samples)))
+        self._forget(self._finder.settled_s if self._open is None else self._open.start_s)
 
     def finish(self) -> Iterator[Window]:
         """Yield what is left."""
-        left = self._held_from + self._held.size - self._heard
-        yield from self._pack((*self._listen(left), *self._finder.finish()))
+        unfilled = -(self._held_from + self._held.size) % FRAME_SAMPLES  # of the last frame; the detector answers whole ones
+        last = self._finder.push(self._ear.push(np.zeros(unfilled, np.float32)))
+        yield from self._pack((*last, *self._finder.finish()))
         if self._open is not None:
             yield self._window(self._open)
-
-    def _listen(self, n_samples: int) -> tuple[SpeechSpan, ...]:
-        at = self._heard - self._held_from
-        self._heard += n_samples
-        return self._finder.push(self._listener.push(self._held[at : at + n_samples]))
 
     def _pack(self, spans: tuple[SpeechSpan, ...]) -> Iterator[Window]:
         for span in spans:
@@ -71,6 +62,6 @@ class WindowCutter:
         return Window(Clip(self._held[first:last].copy()), span.start_s)
 
     def _forget(self, before_s: float) -> None:
-        n_samples = min(round(before_s * MODEL_RATE_HZ), self._heard) - self._held_from
+        n_samples = max(0, round(before_s * MODEL_RATE_HZ) - self._held_from)
         self._held = self._held[n_samples:]
         self._held_from += n_samples

@@ -34,6 +34,13 @@ def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0() -> None:
         assert "Traceback" not in service.log
 
 
+def test_sigterm_while_the_model_loads_ends_with_0() -> None:
+    with running_service() as service:
+        service.wait_until_alive()
+        assert service.stop() == 0
+        assert "Traceback" not in service.log
+
+
 def test_a_model_that_is_not_there_ends_the_service_with_a_clear_message(tmp_path: Path) -> None:
     missing = tmp_path / "missing.nemo"
     with running_service(settings={"STT_MODEL": str(missing)}) as service:

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.domain.audio import FRAME_S, FRAME_SAMPLES, Samples
-from app.domain.voice_activity import SpanFinder, SpanRules, SpeechSpan, StretchListener, speech_spans
-from app.testing.fakes import FakeVoiceDetector
+from app.domain.audio import FRAME_S, Samples
+from app.domain.voice_activity import SpanFinder, SpanRules, SpeechSpan, speech_spans
 
 RULES: Final = SpanRules()
 LONGEST_S: Final = 10.0
@@ -153,16 +152,3 @@ def check_after(settled_s: float, found: tuple[SpeechSpan, ...]) -> None:
 def test_a_span_that_does_not_run_forward_from_zero_is_refused(start_s: float, end_s: float) -> None:
     with pytest.raises(ValueError, match="forward"):
         SpeechSpan(start_s=start_s, end_s=end_s)
-
-
-@given(st.lists(st.integers(0, 150), max_size=6), st.integers(0, FRAME_SAMPLES - 1), st.integers(0, 2**32 - 1))
-def test_stretches_are_heard_as_one_call_hears_them(stretches: list[int], rest: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    n_frames = sum(stretches)
-    loudness = np.repeat(rng.choice([0.0, 0.009, 0.02, 0.3], n_frames + 1), FRAME_SAMPLES)
-    samples = (loudness * rng.choice([-1.0, 1.0], loudness.size)).astype(np.float32)[: n_frames * FRAME_SAMPLES + rest]
-    listener = StretchListener(FakeVoiceDetector())
-    ends = np.cumsum([n * FRAME_SAMPLES for n in stretches], dtype=np.int64)
-    found = np.concatenate([listener.push(piece) for piece in np.split(samples, ends)])
-    detector_alone = FakeVoiceDetector().open_stream().push(np.pad(samples, (0, -samples.size % FRAME_SAMPLES)))
-    assert found.tolist() == detector_alone.tolist()

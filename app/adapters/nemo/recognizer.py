@@ -97,6 +97,7 @@ class NemoRecognizer:
             device=str(self._device),
             precision=chosen,
             parameters=parameters,
+            demonstration=source.demonstration,
             cuda_graphs=cuda.graphs_of(self._model) if self._on_cuda else "off",
         )
 
