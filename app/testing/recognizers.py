@@ -1,6 +1,7 @@
 """A recogniser that hears nothing and says what it was told to: for tests of everything around the model."""
 
 import string
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -81,6 +82,27 @@ class FakeRecognizer:
         if isinstance(self._says, Mapping):
             return self._says.get(clip.samples.size, "")
         return self._says(clip)
+
+
+class GatedRecognizer:
+    """Stands still in every batch until `let_go` is set, then does what `inner` does; `entered` tells that a batch has begun."""
+
+    def __init__(self, inner: FakeRecognizer, *, patience_s: float = 30.0) -> None:
+        self._inner, self._patience_s = inner, patience_s
+        self.entered, self.let_go = threading.Event(), threading.Event()
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        return self._inner.facts
+
+    def configuration(self) -> Mapping[str, Any]:
+        return self._inner.configuration()
+
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        self.entered.set()
+        if not self.let_go.wait(self._patience_s):
+            raise TimeoutError(f"nobody let this batch go within {self._patience_s} s")
+        return self._inner.recognize(clips, options)
 
 
 def check_batch(clips: Sequence[Clip], options: Sequence[Options], facts: RecognizerFacts) -> None:

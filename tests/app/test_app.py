@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,40 +22,18 @@ from structlog.testing import capture_logs
 from app.container import Container
 from app.domain.audio import MODEL_RATE_HZ, Clip, Samples
 from app.domain.errors import ModelUnavailableError
-from app.domain.ports import AudioNormalizer, Block, DecodeLimits, Options, Recognizer, RecognizerFacts, Resampler
-from app.domain.transcript import Transcript
+from app.domain.ports import AudioNormalizer, Block, DecodeLimits, Options, Recognizer, Resampler
 from app.entrypoints.app import create_app
 from app.entrypoints.logs import configure_logs
 from app.settings import Settings
 from app.testing.contracts_audio import wav_bytes
 from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
-from app.testing.recognizers import FakeRecognizer
+from app.testing.recognizers import FakeRecognizer, GatedRecognizer
 
 PATIENCE_S: Final = 30.0
 TEXT: Final = "Nobody else may read this."
 ENDPOINTS: Final = ("/v1/audio/transcriptions", "/audio/transcriptions", "/transcribe")
 Client = TestClient[Litestar]
-
-
-class GatedRecognizer:
-    """A `FakeRecognizer` that stands still in every batch until it is let go."""
-
-    def __init__(self) -> None:
-        self._inner = FakeRecognizer(TEXT)
-        self.entered = threading.Event()
-        self.let_go = threading.Event()
-
-    @property
-    def facts(self) -> RecognizerFacts:
-        return self._inner.facts
-
-    def configuration(self) -> Mapping[str, Any]:
-        return self._inner.configuration()
-
-    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
-        self.entered.set()
-        assert self.let_go.wait(PATIENCE_S)
-        return self._inner.recognize(clips, options)
 
 
 class CrashingNormalizer:
@@ -217,7 +195,7 @@ def test_silence_is_an_empty_text() -> None:
 
 
 def test_a_full_queue_is_503_and_says_when_to_come_again() -> None:
-    gated = GatedRecognizer()
+    gated = GatedRecognizer(FakeRecognizer(TEXT))
     with serving(Settings(max_waiting_s=1), recognizer=gated) as (client, container):
         engine = container.engine()
         answers = [engine.submit(Clip(tone(1)), Options())]

@@ -15,31 +15,10 @@ from app.domain.engine import Engine, EngineRules
 from app.domain.errors import ModelNotReadyError, ModelUnavailableError, OverloadedError, RecognitionError
 from app.domain.ports import Options, Recognizer, RecognizerFacts
 from app.domain.transcript import Transcript
-from app.testing.recognizers import FakeRecognizer
+from app.testing.recognizers import FakeRecognizer, GatedRecognizer
 
 PATIENCE_S: Final = 30.0  # no test waits for this long unless it fails
 OPTIONS: Final = Options()
-
-
-class GatedRecognizer:
-    """A `FakeRecognizer` that stands still in every batch until it is let go."""
-
-    def __init__(self, inner: FakeRecognizer) -> None:
-        self._inner = inner
-        self.entered = threading.Event()
-        self.let_go = threading.Event()
-
-    @property
-    def facts(self) -> RecognizerFacts:
-        return self._inner.facts
-
-    def configuration(self) -> Mapping[str, Any]:
-        return self._inner.configuration()
-
-    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
-        self.entered.set()
-        assert self.let_go.wait(PATIENCE_S)
-        return self._inner.recognize(clips, options)
 
 
 class MiscountingRecognizer:

@@ -2,12 +2,12 @@
 
 import random
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import pairwise
 from time import monotonic
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -25,12 +25,12 @@ from app.domain.errors import (
     OverloadedError,
     RecognitionError,
 )
-from app.domain.ports import AudioNormalizer, Block, DecodeLimits, Options, Recognizer, RecognizerFacts, Resampler
+from app.domain.ports import AudioNormalizer, Block, DecodeLimits, Options, Recognizer, Resampler
 from app.domain.transcriber import SILENCE_PEAK, Part, Transcriber, TranscriberRules
 from app.domain.transcript import Transcript, join
 from app.testing.contracts_audio import wav_bytes
 from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
-from app.testing.recognizers import FAKE_FACTS, FakeRecognizer
+from app.testing.recognizers import FAKE_FACTS, FakeRecognizer, GatedRecognizer
 from app.testing.ruler import RULER_FACTS, RulerRecognizer, RulerWord, encode_words
 
 PATIENCE_S: Final = 30.0
@@ -60,27 +60,6 @@ class GivenNormalizer:
 
     def open_resampler(self, *, source_rate_hz: int) -> Resampler:
         return FakeNormalizer().open_resampler(source_rate_hz=source_rate_hz)
-
-
-class GatedRecognizer:
-    """Another recogniser that stands still in every batch until it is let go."""
-
-    def __init__(self, inner: FakeRecognizer) -> None:
-        self._inner = inner
-        self.entered = threading.Event()
-        self.let_go = threading.Event()
-
-    @property
-    def facts(self) -> RecognizerFacts:
-        return self._inner.facts
-
-    def configuration(self) -> Mapping[str, Any]:
-        return self._inner.configuration()
-
-    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
-        self.entered.set()
-        assert self.let_go.wait(PATIENCE_S)
-        return self._inner.recognize(clips, options)
 
 
 @contextmanager
