@@ -59,14 +59,13 @@ def test_what_was_said_is_written(alone: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_is_heard(client: httpx.Client, alone: dict[str, str], name: str) -> None:
-    some = recordings()[:6]
-    said = " ".join(recording.text for recording in some)
-    heard = " ".join(transcribe(client, FORMATS[name].encode(recording.samples)) for recording in some)
-    as_sent_plainly = " ".join(alone[recording.name] for recording in some)
-    # 8 kHz has lost the upper half of the spectrum, and lossy codecs a little: some words more may go wrong.
-    allowed = 0.35 if FORMATS[name].rate_hz == 8_000 else 0.15
-    assert word_error_rate(said, heard) <= word_error_rate(said, as_sent_plainly) + allowed
+def test_every_format_is_heard(client: httpx.Client, name: str) -> None:
+    """A file's text is the text of its sound sent plainly; that the sound is the one encoded, the adapter's tests show."""
+    data = FORMATS[name].encode(recordings()[1].samples)
+    blocks = TorchaudioNormalizer().blocks(io.BytesIO(data), limits=DecodeLimits(max_duration_s=60))
+    heard = transcribe(client, data)
+    assert heard
+    assert heard == transcribe(client, float_wav(np.concatenate([block.samples for block in blocks])))
 
 
 def test_sixteen_clients_each_get_their_own_text(service: Service, alone: dict[str, str]) -> None:
