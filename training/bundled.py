@@ -54,7 +54,7 @@ def main() -> None:
     random.seed(seed)
     if stage in ("all", "train"):
         model = restore(arguments.start) if arguments.start else new_model(train_pieces(texts, work / "pieces"))
-        Trainer(model, Plan(hours=arguments.hours, seed=seed), work / "checkpoint.pt").run(work / "speech")
+        Trainer(model, Plan(hours=arguments.hours, seed=seed), work / "speech", work / "checkpoint.pt").run()
     if stage in ("all", "train", "evaluate"):
         checkpoint = torch.load(work / "checkpoint.pt", weights_only=True)
         model = restore(arguments.start) if arguments.start else new_model(work / "pieces")

@@ -53,7 +53,7 @@ def evaluate(model: EncDecRNNTBPEModel, work: Path, voices: Sequence[Voice] = KN
     model.eval()
     scores = []
     for voice in track([*voices, HELD_OUT_VOICE], description="evaluating"):
-        clips = _spoken(voice, sentences, work)
+        clips = spoken(voice, sentences, work)
         said = _transcribe(model, clips)
         counted = jiwer.process_words([normalised(text) for text in sentences], [normalised(text) for text in said])
         scores.append(
@@ -101,12 +101,13 @@ their style is alike; no training sentence shares five words in a row with one o
     )
 
 
-def _spoken(voice: Voice, sentences: Sequence[str], work: Path) -> list[NDArray[np.float32]]:
+def spoken(voice: Voice, sentences: Sequence[str], work: Path) -> list[NDArray[np.float32]]:
+    """Return the sentences as `voice` reads them: float32 at 16 kHz each, kept in `work` once synthesised."""
     work.mkdir(parents=True, exist_ok=True)
     stored = work / f"{str(voice).replace(':', '_')}.npz"
     if not stored.exists():
         read = synthesise_many(voice, [Line(text) for text in sentences])
-        np.savez(stored, *(samples if samples is not None else np.zeros(1600, np.int16) for samples in read))
+        np.savez(stored, *(reading.samples if reading else np.zeros(1600, np.int16) for reading in read))
     with np.load(stored) as arrays:
         return [arrays[f"arr_{i}"].astype(np.float32) * np.float32(2**-15) for i in range(len(sentences))]
 

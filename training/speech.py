@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .voices import SPEECH_RATE_HZ, Line, Voice, synthesise_many
+from .voices import SPEECH_RATE_HZ, Line, Reading, Voice, phone_set, synthesise_many
 
 SHARD_CLIPS: Final = 2_000  # texts a shard; some 2 hours, 220 MB
 RATE_RANGE: Final = (0.8, 1.3)  # times the voice's normal speed
@@ -39,10 +39,12 @@ class Clip:
     voice: str
     rate: float
     pitch: float
+    phone_set: str
+    phones: tuple[tuple[str, float], ...]  # each with its end in seconds after the clip's first sample
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _Order:
     """A text with the voice and manner drawn for it."""
 
     voice: Voice
@@ -64,12 +66,12 @@ def build(texts: Sequence[str], voices: Sequence[Voice], folder: Path, *, seed: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check_plan(folder, texts, voices, seed)
-    readings = _draw(texts, voices, seed)
+    orders = _draw(texts, voices, seed)
     dropped = 0
     with _progress() as progress, ThreadPoolExecutor(workers) as pool:
-        task = progress.add_task("speech", total=len(readings), hours=0.0, dropped=0)
-        for number, first in enumerate(range(0, len(readings), SHARD_CLIPS)):
-            shard = readings[first : first + SHARD_CLIPS]
+        task = progress.add_task("speech", total=len(orders), hours=0.0, dropped=0)
+        for number, first in enumerate(range(0, len(orders), SHARD_CLIPS)):
+            shard = orders[first : first + SHARD_CLIPS]
             listing = _listing(folder, number)
             if listing.exists():
                 clips = _read_listing(listing)
@@ -79,7 +81,7 @@ def build(texts: Sequence[str], voices: Sequence[Voice], folder: Path, *, seed: 
                 clips = _write_shard(folder, number, shard, _speak(shard, pool, progress, task))
             dropped += len(shard) - len(clips)
             progress.update(task, dropped=dropped)
-    Console(stderr=True).print(f"speech: {len(readings) - dropped:,} clips, {dropped:,} dropped")
+    Console(stderr=True).print(f"speech: {len(orders) - dropped:,} clips, {dropped:,} dropped")
 
 
 class SpeechSet:
@@ -91,6 +93,8 @@ class SpeechSet:
         self._shards: list[NDArray[np.int16]] = []
         self.texts: list[str] = []
         self.voices: list[str] = []
+        self.phones: list[tuple[tuple[str, str], ...]] = []  # of each clip: phone set and symbol
+        self.phone_ends_s: list[NDArray[np.float32]] = []  # shape (n_phones,), ascending
         n_samples: list[int] = []
         for listing in sorted(folder.glob("shard_*.jsonl")):
             clips = _read_listing(listing)
@@ -100,6 +104,8 @@ class SpeechSet:
                 self._where.append((len(self._shards), clip.offset))
                 self.texts.append(clip.text)
                 self.voices.append(clip.voice)
+                self.phones.append(tuple((clip.phone_set, symbol) for symbol, _ in clip.phones))
+                self.phone_ends_s.append(np.array([end_s for _, end_s in clip.phones], np.float32))
                 n_samples.append(clip.n_samples)
             self._shards.append(np.memmap(listing.with_suffix(".i16"), "<i2", "r"))
         self.n_samples: NDArray[np.int64] = np.array(n_samples, np.int64)
@@ -118,53 +124,55 @@ def load(folder: Path) -> SpeechSet:
     return SpeechSet(folder)
 
 
-def _draw(texts: Sequence[str], voices: Sequence[Voice], seed: int) -> list[_Reading]:
+def _draw(texts: Sequence[str], voices: Sequence[Voice], seed: int) -> list[_Order]:
     rng = np.random.default_rng(seed)
     weights = np.array([voice.weight for voice in voices], np.float64)
     chosen = rng.choice(len(voices), size=len(texts), p=weights / weights.sum())
     rates = rng.uniform(*RATE_RANGE, size=len(texts))
     pitches = rng.uniform(*PITCH_RANGE, size=len(texts))
     return [
-        _Reading(voices[int(v)], Line(text, round(float(rate), 3), round(float(pitch), 3)))
+        _Order(voices[int(v)], Line(text, round(float(rate), 3), round(float(pitch), 3)))
         for text, v, rate, pitch in zip(texts, chosen, rates, pitches, strict=True)
     ]
 
 
-def _speak(shard: Sequence[_Reading], pool: ThreadPoolExecutor, progress: Progress, task: TaskID) -> list[NDArray[np.int16] | None]:
+def _speak(shard: Sequence[_Order], pool: ThreadPoolExecutor, progress: Progress, task: TaskID) -> list[Reading | None]:
     """Synthesise a shard, batched by voice and slowest engine first; None for each that is to be dropped."""
     by_voice: defaultdict[Voice, list[int]] = defaultdict(list)
-    for i, reading in enumerate(shard):
-        by_voice[reading.voice].append(i)
+    for i, order in enumerate(shard):
+        by_voice[order.voice].append(i)
     batches = [
         (voice, of_voice[at : at + _BATCH_LINES])
         for voice, of_voice in sorted(by_voice.items(), key=lambda item: item[0].engine != "festival")
         for at in range(0, len(of_voice), _BATCH_LINES)
     ]
     running = {pool.submit(synthesise_many, voice, [shard[i].line for i in batch]): batch for voice, batch in batches}
-    spoken: list[NDArray[np.int16] | None] = [None] * len(shard)
+    spoken: list[Reading | None] = [None] * len(shard)
     try:
         for done in as_completed(running):
             batch = running[done]
-            for i, samples in zip(batch, done.result(), strict=True):
-                if samples is not None and LENGTH_RANGE_S[0] <= samples.size / SPEECH_RATE_HZ <= LENGTH_RANGE_S[1]:
-                    spoken[i] = samples
+            for i, reading in zip(batch, done.result(), strict=True):
+                if reading is not None and LENGTH_RANGE_S[0] <= reading.samples.size / SPEECH_RATE_HZ <= LENGTH_RANGE_S[1]:
+                    spoken[i] = reading
             progress.advance(task, len(batch))
-            _add_hours(progress, task, sum(0 if (kept := spoken[i]) is None else kept.size for i in batch))
+            _add_hours(progress, task, sum(0 if (kept := spoken[i]) is None else kept.samples.size for i in batch))
     finally:
         for future in running:
             future.cancel()  # after an error or Ctrl-C the pool would otherwise finish the shard first
     return spoken
 
 
-def _write_shard(folder: Path, number: int, shard: Sequence[_Reading], spoken: Sequence[NDArray[np.int16] | None]) -> list[Clip]:
+def _write_shard(folder: Path, number: int, shard: Sequence[_Order], spoken: Sequence[Reading | None]) -> list[Clip]:
     listing = _listing(folder, number)
     clips: list[Clip] = []
     kept: list[NDArray[np.int16]] = []
     offset = 0
-    for reading, samples in zip(shard, spoken, strict=True):
-        if samples is not None:
-            line = reading.line
-            clips.append(Clip(offset, samples.size, line.text, str(reading.voice), line.rate, line.pitch))
+    for order, reading in zip(shard, spoken, strict=True):
+        if reading is not None:
+            line, samples = order.line, reading.samples
+            phones = tuple((phone.symbol, phone.end_s) for phone in reading.phones)
+            voice = order.voice
+            clips.append(Clip(offset, samples.size, line.text, str(voice), line.rate, line.pitch, phone_set(voice), phones))
             kept.append(samples)
             offset += samples.size
     _write(listing.with_suffix(".i16"), b"".join(samples.astype("<i2").tobytes() for samples in kept))

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from . import espeak
+
 SPEECH_RATE_HZ: Final = 16_000
 MARGIN_S: Final = 0.15  # silence left before and after the speech, where the engine gave that much
 _LEAST_MARGIN_S: Final = 0.1  # filled up with zeros below this
@@ -43,6 +45,25 @@ class Voice:
 
     def __str__(self) -> str:
         return f"{self.engine}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One sound of the engine's own phone set, `end_s` after the first sample."""
+
+    symbol: str
+    end_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One text as read: int16, shape (n_samples,), at `SPEECH_RATE_HZ`, with `MARGIN_S` or less of quiet at both ends.
+
+    `phones` follow each other without gaps from the first sample on.
+    """
+
+    samples: NDArray[np.int16]
+    phones: tuple[Phone, ...]
 
 
 @dataclass(frozen=True)
@@ -164,58 +185,76 @@ def synthesise(voice: Voice, text: str, *, rate: float = 1.0, pitch: float = 1.0
     found = synthesise_many(voice, (Line(text, rate, pitch),))[0]
     if found is None:
         raise SynthesisError(f"{voice} gave no sound")
-    return found
+    return found.samples
 
 
-def synthesise_many(voice: Voice, lines: Sequence[Line]) -> list[NDArray[np.int16] | None]:
+def synthesise_many(voice: Voice, lines: Sequence[Line]) -> list[Reading | None]:
     """Read several texts, with one process for all where the engine is slow to start (festival).
 
     Returns:
-        As `synthesise` gives, one for each line in order; None where it gave no sound.
+        One for each line in order; None where it gave no sound.
     """
-    if voice.engine == "festival":
-        return _festival(voice.name, lines)
-    command = _espeak_command if voice.engine == "espeak-ng" else _flite_command
-    return [_heard(_stdout(command(voice.name, line))) for line in lines]
+    match voice.engine:
+        case "espeak-ng":
+            return [_espeak(voice.name, line) for line in lines]
+        case "flite":
+            return [_flite(voice.name, line) for line in lines]
+        case "festival":
+            return _festival(voice.name, lines)
 
 
-def _espeak_command(name: str, line: Line) -> list[str]:
+def phone_set(voice: Voice) -> str:
+    """Name the phone set the voice's `Phone.symbol`s are from: flite and festival share one."""
+    return "espeak" if voice.engine == "espeak-ng" else "radio"
+
+
+def _espeak(name: str, line: Line) -> Reading | None:
     pitch = min(99, max(0, round(_ESPEAK_PITCH * (1 + math.log2(line.pitch)))))
     words_per_min = round(_ESPEAK_WORDS_PER_MIN * line.rate)
     text = _plain(line.text).replace("[[", " ")  # what follows [[ is read as phonemes
-    return ["espeak-ng", "-v", name, "-s", str(words_per_min), "-p", str(pitch), "--stdout", " " + text]  # " ": never an option
+    rate_hz, samples, begun = espeak.say(name, text, words_per_min, pitch)
+    ends = [at / rate_hz for _, at in begun[1:]] + [samples.size / rate_hz]
+    return _heard(rate_hz, samples, [Phone(symbol, end_s) for (symbol, _), end_s in zip(begun, ends, strict=True)])
 
 
-def _flite_command(name: str, line: Line) -> list[str]:
+def _flite(name: str, line: Line) -> Reading | None:
     stretch, shift = f"duration_stretch={1 / line.rate:.4f}", f"f0_shift={line.pitch:.4f}"
-    text = _plain(line.text)
-    return ["flite", "-voice", name, "--setf", stretch, "--setf", shift, "-t", text, "-o", "/dev/stdout"]
+    with tempfile.TemporaryDirectory(prefix="speech-") as made:
+        file = Path(made) / "said.wav"
+        command = ["flite", "-voice", name, "--setf", stretch, "--setf", shift, "-psdur", "-t", _plain(line.text), "-o", str(file)]
+        said = _stdout(command).decode("latin-1")
+        read = _read_riff(file.read_bytes()) if file.exists() else None
+    if read is None:
+        return None
+    found = [item.rpartition(":") for item in said.split()]  # "hh:0.306 ax:0.365": each phone with its end in seconds
+    return _heard(*read, [Phone(symbol, float(end_s)) for symbol, _, end_s in found])
 
 
 _FESTIVAL_SAY: Final = """
-(define (say text file stretch)
+(define (say text file segments stretch)
   (Parameter.set 'Duration_Stretch stretch)
   (let ((utt (eval (list 'Utterance 'Text text))))
     (utt.synth utt)
-    (utt.save.wave utt file 'riff)))
+    (utt.save.wave utt file 'riff)
+    (utt.save.segs utt segments)))
 (voice_{name})
 (set! voice_params (if (boundp 'hts_engine_params) hts_engine_params nil))
 """
 _FESTIVAL_LINE: Final = """
 (set! hts_engine_params (append voice_params (list (list "-r" {rate:.4f}))))
-(say "{text}" "{file}" {stretch:.4f})
+(say "{text}" "{file}" "{segments}" {stretch:.4f})
 """
 
 
-def _festival(name: str, lines: Sequence[Line]) -> list[NDArray[np.int16] | None]:
+def _festival(name: str, lines: Sequence[Line]) -> list[Reading | None]:
     """An error ends festival's script, so the line after the one at fault starts a new one."""
-    found: list[NDArray[np.int16] | None] = []
+    found: list[Reading | None] = []
     while len(found) < len(lines):
         found += _until_error(name, lines[len(found) :])
     return found
 
 
-def _until_error(name: str, lines: Sequence[Line]) -> list[NDArray[np.int16] | None]:
+def _until_error(name: str, lines: Sequence[Line]) -> list[Reading | None]:
     """What one process reads; the last is None where that line was at fault. Never empty.
 
     HTS voices take their speed from the engine's -r and ignore `Duration_Stretch`; diphone voices the other way round.
@@ -224,17 +263,27 @@ def _until_error(name: str, lines: Sequence[Line]) -> list[NDArray[np.int16] | N
         folder = Path(made)
         files = [folder / f"{i}.wav" for i in range(len(lines))]
         script = _FESTIVAL_SAY.format(name=name) + "".join(
-            _FESTIVAL_LINE.format(text=_in_scheme(line.text), file=file, rate=line.rate, stretch=1 / line.rate)
+            _FESTIVAL_LINE.format(
+                text=_in_scheme(line.text), file=file, segments=file.with_suffix(".segs"), rate=line.rate, stretch=1 / line.rate
+            )
             for line, file in zip(lines, files, strict=True)
         )
         (folder / "say.scm").write_text(script, encoding="ascii")
         _stdout(["festival", "-b", str(folder / "say.scm")], n_lines=len(lines))
-        found: list[NDArray[np.int16] | None] = []
+        found: list[Reading | None] = []
         for file in files:
-            found.append(_heard(file.read_bytes()) if file.exists() else None)
-            if not file.exists():
+            segments = file.with_suffix(".segs")  # written last
+            read = _read_riff(file.read_bytes()) if segments.exists() else None
+            found.append(_heard(*read, _segments(segments.read_text())) if read else None)
+            if not segments.exists():
                 break
         return found
+
+
+def _segments(listing: str) -> list[Phone]:
+    """Of "#" and then lines such as "0.2400 100 pau": end in seconds, a colour, the phone."""
+    rows = [line.split() for line in listing.splitlines()]
+    return [Phone(row[2], float(row[0])) for row in rows if len(row) == 3]
 
 
 def _in_scheme(text: str) -> str:
@@ -258,17 +307,24 @@ def _stdout(command: Sequence[str], *, n_lines: int = 1) -> bytes:
     return done.stdout
 
 
-def _heard(wav: bytes) -> NDArray[np.int16] | None:
-    """The speech of one RIFF file at our rate, trimmed; None without any."""
-    read = _read_riff(wav)
-    if read is None:
-        return None
-    rate_hz, samples = read
+def _heard(rate_hz: int, samples: NDArray[np.int16], phones: Sequence[Phone]) -> Reading | None:
+    """The speech at our rate, trimmed, and its phones with it; None without any sound."""
     if rate_hz != SPEECH_RATE_HZ:
         shared = math.gcd(rate_hz, SPEECH_RATE_HZ)
         found = resample_poly(samples.astype(np.float32), SPEECH_RATE_HZ // shared, rate_hz // shared)
         samples = np.clip(np.rint(found), -32_768, 32_767).astype(np.int16)
-    return _trimmed(samples)
+    kept = _speech_within(samples)
+    if kept is None:
+        return None
+    first, end = kept
+    least = round(_LEAST_MARGIN_S * SPEECH_RATE_HZ)
+    margin = round(MARGIN_S * SPEECH_RATE_HZ)
+    before, after = min(first, margin), min(samples.size - end, margin)
+    filled = max(0, least - before)
+    trimmed = np.pad(samples[first - before : end + after], (filled, max(0, least - after)))
+    shift_s = (first - before - filled) / SPEECH_RATE_HZ
+    moved = tuple(Phone(phone.symbol, round(phone.end_s - shift_s, 3)) for phone in phones if phone.end_s > shift_s)
+    return Reading(trimmed, moved)
 
 
 def _read_riff(wav: bytes) -> tuple[int, NDArray[np.int16]] | None:
@@ -286,7 +342,8 @@ def _read_riff(wav: bytes) -> tuple[int, NDArray[np.int16]] | None:
     return None
 
 
-def _trimmed(samples: NDArray[np.int16]) -> NDArray[np.int16] | None:
+def _speech_within(samples: NDArray[np.int16]) -> tuple[int, int] | None:
+    """First sample of the speech and the one past its last, in whole frames; None without any."""
     n_frames = samples.size // _FRAME_SAMPLES
     if n_frames == 0:
         return None
@@ -295,8 +352,4 @@ def _trimmed(samples: NDArray[np.int16]) -> NDArray[np.int16] | None:
     if power.max() < 1.0:
         return None
     loud = np.flatnonzero(power > power.max() * 10 ** (_QUIET_DB / 10))
-    first, end = int(loud[0]) * _FRAME_SAMPLES, (int(loud[-1]) + 1) * _FRAME_SAMPLES
-    margin, least = round(MARGIN_S * SPEECH_RATE_HZ), round(_LEAST_MARGIN_S * SPEECH_RATE_HZ)
-    before, after = min(first, margin), min(samples.size - end, margin)
-    kept = samples[first - before : end + after]
-    return np.pad(kept, (max(0, least - before), max(0, least - after)))
+    return int(loud[0]) * _FRAME_SAMPLES, (int(loud[-1]) + 1) * _FRAME_SAMPLES
