@@ -23,6 +23,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65_535, description="TCP port to listen on.")] = 8000
+    api_keys: Annotated[
+        tuple[
+            Annotated[str, Meta(pattern=r"^[!-+\--~]+\Z")], ...
+        ],  # what a header and a list can carry: ASCII without spaces, commas
+        Meta(
+            description="Keys, separated by commas; a request must bring one as `Authorization: Bearer`. None: all may come in.",
+            extra={"secret": True},
+        ),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+)\Z")], ...],
+        Meta(description="Origins (`https://app.example`), separated by commas, whose pages may use the service; `*`: all."),
+    ] = ()
     model: Annotated[
         str,
         Meta(min_length=1, description="`bundled`, the path of a .nemo file, or a hub id."),
@@ -68,6 +81,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="`json`, `console`, or `auto`: readable on a terminal, JSON elsewhere."),
     ] = "auto"
 
+    def __repr__(self) -> str:
+        shown = (f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what may be shown: of a secret only how many parts it has."""
+        shown = {name: getattr(self, name) for name in fields()}
+        return [(name, f"{len(value)} hidden" if is_secret(fields()[name]) else value) for name, value in shown.items()]
+
 
 def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
     """Put the settings together.
@@ -99,11 +121,9 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
             faults.append(f"{source}: no such setting" + (f"; did you mean {shown}?" if shown else ""))
             continue
         try:
-            listed = isinstance(value, str) and isinstance(known[field].default, tuple)
-            plain = [part.strip() for part in value.split(",") if part.strip()] if listed else value
-            values[field] = msgspec.convert(plain, known[field].type, strict=False)
+            values[field] = msgspec.convert(_plain(known[field], value), known[field].type, strict=False)
         except msgspec.ValidationError as fault:
-            faults.append(f"{source}: {fault}, got {value!r}")
+            faults.append(f"{source}: {fault}" + ("" if is_secret(known[field]) else f", got {value!r}"))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
@@ -123,6 +143,21 @@ def fields() -> dict[str, FieldInfo]:
 def help_of(field: FieldInfo) -> str:
     """Return the one sentence that describes a setting."""
     return next(meta.description for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.description)
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Tell whether the value must never be shown."""
+    return any(isinstance(meta, Meta) and (meta.extra or {}).get("secret", False) for meta in get_args(field.type)[1:])
+
+
+def _plain(field: FieldInfo, value: Any) -> Any:
+    """Take a list apart that came as text."""
+    if not (isinstance(value, str) and isinstance(field.default, tuple)):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    if is_secret(field) and value.strip():
+        return parts  # with the empty ones, which are faults: half a list of keys is no list to rely on
+    return [part for part in parts if part]
 
 
 def _file(path: str | None, faults: list[str]) -> dict[str, Any]:

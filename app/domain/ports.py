@@ -12,6 +12,8 @@ from .transcript import Transcript
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What one request asks of the recogniser for its own clip. It travels with the clip, so nothing leaks to a neighbour."""
 
+    keywords: tuple[str, ...] = ()  # words and phrases that may well be said, as they should be written
+
 
 class RecognizerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a loaded recogniser says of itself."""

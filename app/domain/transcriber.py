@@ -15,7 +15,7 @@ from .engine import Engine
 from .errors import AudioRejectedError, AudioTooShortError, CancelledError
 from .ports import AudioNormalizer, DecodeLimits, Options, VoiceDetector
 from .transcript import Transcript
-from .voice_activity import SpanRules
+from .voice_activity import SpanRules, VoiceTrack
 from .windows import Window, WindowCutter
 
 # Peak amplitude under which nothing can have been said: 2 steps of 16-bit audio, what dithered digital silence holds.
@@ -32,11 +32,31 @@ class TranscriberRules(msgspec.Struct, frozen=True, kw_only=True):
     spans: SpanRules = SpanRules()
 
 
+class Chunking(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for a file to be cut by voice activity however short it is.
+
+    With `spans` each span of speech by those rules is recognised by itself; without, the service's own rules cut, and spans
+    share a window while they fit.
+    """
+
+    spans: SpanRules | None = None
+
+
+class FileOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request asks for its file."""
+
+    recognition: Options = Options()
+    chunking: Chunking | None = None  # None: whole up to `TranscriberRules.single_pass_s`
+    voice: bool = False  # tell how likely speech is, too
+
+
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """The next stretch of the transcript, times on the file's clock. The last part tells the file's length."""
 
     transcript: Transcript
+    start_s: float = 0.0  # of the window it was heard in
     heard_s: float  # decoded so far
+    voice: VoiceTrack | None = None  # of the window, if asked for
     last: bool = False
     truncated: bool = False  # the file broke off
 
@@ -47,7 +67,7 @@ class Transcriber:
     def __init__(self, *, normalizer: AudioNormalizer, detector: VoiceDetector, engine: Engine, rules: TranscriberRules) -> None:
         self._normalizer, self._detector, self._engine, self._rules = normalizer, detector, engine, rules
 
-    def transcribe(self, file: BinaryIO, options: Options, *, cancel: CancelToken) -> Generator[Part, None, None]:
+    def transcribe(self, file: BinaryIO, options: FileOptions, *, cancel: CancelToken) -> Generator[Part, None, None]:
         """Yield the parts of a file's transcript as they are ready, in order; at least one, the last of which says so.
 
         Blocks on decoding and on the engine, so it belongs on a thread of its own.
@@ -66,32 +86,41 @@ class Transcriber:
             if head.size == 0:
                 raise AudioRejectedError("the file holds no audio")
             raise AudioTooShortError(duration_s=head.size / MODEL_RATE_HZ, least_s=SHORTEST_CLIP_S)
-        if source.ended:
+        if source.ended and options.chunking is None:
             windows: Iterator[Window] = iter([Window(Clip(head), 0.0)])
         else:
-            windows = self._windows(head, source, min(self._rules.window_s, facts.longest_clip_s))
+            windows = self._windows(head, source, options.chunking, min(self._rules.window_s, facts.longest_clip_s))
         yield from self._recognized(windows, source, options, cancel)
 
-    def _windows(self, head: Samples, source: "_Source", longest_s: float) -> Iterator[Window]:
-        cutter = WindowCutter(self._detector, rules=self._rules.spans, longest_s=longest_s)
+    def _windows(self, head: Samples, source: "_Source", chunking: Chunking | None, longest_s: float) -> Iterator[Window]:
+        asked = chunking.spans if chunking else None
+        cutter = WindowCutter(self._detector, rules=asked or self._rules.spans, longest_s=longest_s, packed=asked is None)
         yield from cutter.push(head)
         while not source.ended:
             yield from cutter.push(source.read(longest_s))
         yield from cutter.finish()
 
-    def _recognized(self, windows: Iterator[Window], source: "_Source", options: Options, cancel: CancelToken) -> Iterator[Part]:
+    def _recognized(
+        self, windows: Iterator[Window], source: "_Source", options: FileOptions, cancel: CancelToken
+    ) -> Iterator[Part]:
         asked: deque[tuple[Window, Future[Transcript]]] = deque()
+
+        def answered() -> Part:
+            window, answer = asked.popleft()
+            voice = VoiceTrack(window.start_s, self._detector.probabilities(window.clip)) if options.voice else None
+            return Part(transcript=_answered(window, answer), start_s=window.start_s, heard_s=source.heard_s, voice=voice)
+
         try:
             for window in windows:
                 if np.abs(window.clip.samples).max(initial=0.0) <= SILENCE_PEAK:
                     continue
-                answer = self._engine.submit(window.clip, options)
+                answer = self._engine.submit(window.clip, options.recognition)
                 cancel.on_cancel(answer.cancel)
                 asked.append((window, answer))
                 while asked and (asked[0][1].done() or len(asked) >= _AHEAD):
-                    yield Part(transcript=_answered(*asked.popleft()), heard_s=source.heard_s)
+                    yield answered()
             while asked:
-                yield Part(transcript=_answered(*asked.popleft()), heard_s=source.heard_s)
+                yield answered()
         finally:
             for _, answer in asked:
                 answer.cancel()

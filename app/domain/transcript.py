@@ -94,12 +94,16 @@ def join(parts: Sequence[Transcript]) -> Transcript:
     """Put transcripts that follow one another in time into one; a word never runs across from one part to the next."""
     tokens: list[Token] = []
     for part in parts:
-        if part.tokens and tokens and not part.tokens[0].text.startswith(" "):
-            first = msgspec.structs.replace(part.tokens[0], text=f" {part.tokens[0].text}")
-            tokens += (first, *part.tokens[1:])
-        else:
-            tokens += part.tokens
+        tokens += following(part).tokens if tokens else part.tokens
     return Transcript(tokens=tuple(tokens))
+
+
+def following(part: Transcript) -> Transcript:
+    """Return `part` as it reads after another one: its first word begins with a space."""
+    if not part.tokens or part.tokens[0].text.startswith(" "):
+        return part
+    first = msgspec.structs.replace(part.tokens[0], text=f" {part.tokens[0].text}")
+    return Transcript(tokens=(first, *part.tokens[1:]))
 
 
 def text_of(tokens: Sequence[Token]) -> str:

@@ -18,12 +18,14 @@ class SpanRules(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float = 0.5  # probability from which a frame is speech, (0, 1)
     least_silence_s: float = 0.3  # shorter pauses do not end a span
     least_speech_s: float = 0.1  # shorter bursts are no speech
-    pad_s: float = 0.2  # kept before and after, where the neighbours leave room
+    pad_before_s: float = 0.2  # kept before speech, where the neighbour leaves room
+    pad_after_s: float = 0.2  # and after it
     longest_s: float = math.inf  # longer speech is cut where the detector doubted most in its last part
 
     def __post_init__(self) -> None:
-        if self.longest_s < 1 + 2 * self.pad_s:
-            raise ValueError(f"a span of {self.longest_s} s leaves too little room for speech between pads of {self.pad_s} s")
+        if self.longest_s < 1 + self.pad_before_s + self.pad_after_s:
+            pads = f"{self.pad_before_s} s and {self.pad_after_s} s"
+            raise ValueError(f"a span of {self.longest_s} s leaves too little room for speech between pads of {pads}")
 
 
 class SpeechSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,21 @@ class SpeechSpan(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 0 <= self.start_s < self.end_s:
             raise ValueError(f"span must run forward from zero: {self.start_s}..{self.end_s}")
+
+
+class VoiceTrack(msgspec.Struct, frozen=True, eq=False):
+    """How likely speech is: float32, one probability for each frame of `FRAME_S` from `start_s` on, within [0.0, 1.0]."""
+
+    start_s: float
+    probabilities: Samples
+
+    def mean(self, start_s: float, end_s: float) -> float:
+        """Return the mean over the frames that [start_s, end_s) touches; at least one, the nearest."""
+        last = self.probabilities.size - 1
+        begin, over = (round((time_s - self.start_s) / FRAME_S, 6) for time_s in (start_s, end_s))  # no frame for a rounding error
+        first = min(max(0, math.floor(begin)), last)
+        end = min(max(first + 1, math.ceil(over)), last + 1)
+        return float(self.probabilities[first:end].mean())
 
 
 class SpanFinder:
@@ -53,7 +70,7 @@ class SpanFinder:
     def settled_s(self) -> float:
         """Before this time no span will begin or end any more."""
         if self._start is None:
-            return max(self._last_end_s, self._now * FRAME_S - self._rules.pad_s)
+            return max(self._last_end_s, self._now * FRAME_S - self._rules.pad_before_s)
         return self._padded_start_s(self._start)
 
     def push(self, probabilities: Samples) -> tuple[SpeechSpan, ...]:
@@ -80,7 +97,7 @@ class SpanFinder:
                 return self._end(self._start, self._quiet_since)
         self._recent.append(probability)
         if self._start is not None:
-            padded_s = self._now * FRAME_S + self._rules.pad_s - self._padded_start_s(self._start)
+            padded_s = self._now * FRAME_S + self._rules.pad_after_s - self._padded_start_s(self._start)
             if padded_s >= self._rules.longest_s:
                 return self._cut(self._start)
         return None
@@ -91,7 +108,7 @@ class SpanFinder:
         self._start, self._quiet_since, self._goes_on = None, None, False
         if not is_speech:
             return None
-        self._last_end_s = min(end * FRAME_S + self._rules.pad_s, self._now * FRAME_S)
+        self._last_end_s = min(end * FRAME_S + self._rules.pad_after_s, self._now * FRAME_S)
         return SpeechSpan(start_s=start_s, end_s=self._last_end_s)
 
     def _cut(self, start: int) -> SpeechSpan:
@@ -105,7 +122,7 @@ class SpanFinder:
         return span
 
     def _padded_start_s(self, start: int) -> float:
-        return max(self._last_end_s, start * FRAME_S - self._rules.pad_s)
+        return max(self._last_end_s, start * FRAME_S - self._rules.pad_before_s)
 
 
 def speech_spans(probabilities: Samples, rules: SpanRules) -> tuple[SpeechSpan, ...]:

@@ -23,10 +23,12 @@ class WindowCutter:
     Cuts fall into pauses. Speech that goes on for a whole window is cut where the voice detector doubted most.
     """
 
-    def __init__(self, detector: VoiceDetector, *, rules: SpanRules, longest_s: float) -> None:
+    def __init__(self, detector: VoiceDetector, *, rules: SpanRules, longest_s: float, packed: bool = True) -> None:
+        """Begin a file. `packed` puts spans together while they fit into a window; else each span is a window of its own."""
         self._ear = detector.open_stream()
         self._finder = SpanFinder(msgspec.structs.replace(rules, longest_s=longest_s))
         self._longest_s = longest_s
+        self._packed = packed
         self._held = np.zeros(0, np.float32)  # samples from `_held_from` on
         self._held_from = 0
         self._open: SpeechSpan | None = None  # the window being filled: from its first span's start to its last one's end
@@ -47,14 +49,14 @@ class WindowCutter:
 
     def _pack(self, spans: tuple[SpeechSpan, ...]) -> Iterator[Window]:
         for span in spans:
-            if self._open is not None and span.end_s - self._open.start_s <= self._longest_s:
+            if self._packed and self._open is not None and span.end_s - self._open.start_s <= self._longest_s:
                 self._open = SpeechSpan(start_s=self._open.start_s, end_s=span.end_s)
                 continue
             if self._open is not None:
                 yield self._window(self._open)
             self._open = span
-        if self._open is not None and self._finder.settled_s - self._open.start_s > self._longest_s:
-            yield self._window(self._open)  # nothing that may still come fits into it
+        if self._open is not None and (not self._packed or self._finder.settled_s - self._open.start_s > self._longest_s):
+            yield self._window(self._open)  # nothing that may still come belongs into it
             self._open = None
 
     def _window(self, span: SpeechSpan) -> Window:

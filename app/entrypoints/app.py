@@ -7,7 +7,7 @@ from time import time
 from typing import Any, Final
 
 import structlog
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -18,13 +18,16 @@ from ..domain.engine import Engine
 from ..domain.transcriber import Transcriber
 from ..settings import Settings
 from .bridge import Bridge
-from .http.answers import HANDLERS
+from .http.answers import HANDLERS, refuse_page
 from .http.debug import model_configuration
+from .http.doors import HeadAsGet, KeyDoor, OriginDoor
 from .http.form import Form, read_form
 from .http.health import health, readiness
 from .http.models import list_models, retrieve_model
+from .http.openapi import describe
 from .http.requests import RequestLog
-from .http.transcriptions import create_transcription, transcribe
+from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
+from .keys import Keys
 
 log = structlog.stdlib.get_logger()
 
@@ -75,7 +78,16 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             engine.close()
 
     app = Litestar(
-        route_handlers=[create_transcription, transcribe, list_models, retrieve_model, health, readiness, model_configuration],
+        route_handlers=[
+            create_transcription,
+            create_translation,
+            transcribe,
+            list_models,
+            retrieve_model,
+            health,
+            readiness,
+            model_configuration,
+        ],
         dependencies={
             "settings": Provide(provide_settings, sync_to_thread=False),
             "engine": Provide(provide_engine, sync_to_thread=False),
@@ -91,11 +103,14 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
         openapi_config=OpenAPIConfig(
             title=DISTRIBUTION,
             version=version(DISTRIBUTION),
-            path="/docs",
+            openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=refuse_page),
             use_handler_docstrings=True,
             render_plugins=[SwaggerRenderPlugin(path="/")],
         ),
     )
-    # Around all of it, as Litestar's own middleware sees no request that no route takes.
-    app.asgi_handler = RequestLog()(app.asgi_handler)
+    describe(app.openapi_schema, *BODIES)
+    # Around all of it, as Litestar's own middleware sees no request that no route takes. The last is the outermost: what
+    # the others answer has an id too, and a browser may read a 401.
+    for door in (KeyDoor(Keys(settings.api_keys)), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog()):
+        app.asgi_handler = door(app.asgi_handler)
     return app

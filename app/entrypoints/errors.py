@@ -46,6 +46,8 @@ INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
 INTERNAL: Final = Row(500, SERVER, "internal_error")
 NOT_FOUND: Final = Row(404, INVALID, "not_found")
+BAD_KEY: Final = Row(401, INVALID, "invalid_api_key")
+RATE_LIMITED: Final = Row(429, "rate_limit_error", "rate_limit_exceeded")
 _ROWS: Final[dict[type[SpeechError], Row]] = {
     InvalidRequestError: Row(400, INVALID, "invalid_value"),
     UnsupportedValueError: Row(400, INVALID, "unsupported_value"),
@@ -74,3 +76,8 @@ def body_of_failure(failure: SpeechError) -> ErrorBody:
     """Return the envelope for a failure; its text was written for the client."""
     field = failure.field if isinstance(failure, InvalidRequestError) else None
     return body_of(row_of(failure), str(failure), param=field)
+
+
+def internal_body() -> ErrorBody:
+    """Return the envelope for what nobody foresaw; the cause goes to the log and never to the client."""
+    return body_of(INTERNAL, "the service failed; the log tells more")

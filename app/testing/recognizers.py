@@ -27,6 +27,7 @@ class FakeRecognizer:
 
     Attributes:
         heard: Every clip it was given, in order, those of failed batches included.
+        asked: The options of each of them.
         batches: How many clips each call brought, in order.
     """
 
@@ -48,6 +49,7 @@ class FakeRecognizer:
         self._fails_on = fails_on
         self._facts = facts
         self.heard: list[Clip] = []
+        self.asked: list[Options] = []
         self.batches: list[int] = []
 
     @property
@@ -66,6 +68,7 @@ class FakeRecognizer:
         """
         check_batch(clips, options, self._facts)
         self.heard += clips
+        self.asked += options
         self.batches.append(len(clips))
         if self._fails_on is not None and any(self._fails_on(clip) for clip in clips):
             raise RuntimeError("the fake recogniser was told to fail on a clip of this batch")

@@ -156,6 +156,52 @@ def probabilities_by_hand(model: Any, samples: Samples, ids: list[int], starts_s
     return np.array(found, np.float32)
 
 
+def test_a_keyword_steers_its_own_clip_and_leaves_its_neighbours_to_the_letter(
+    recognizer: NemoRecognizer, clips: list[Clip], alone: list[Transcript]
+) -> None:
+    """Keywords taken from the other clips' texts: some of them pull the clip they are given to."""
+    plain = recognize(recognizer, clips)
+    keywords = tuple(
+        dict.fromkeys(word.text.strip(".,?!") for transcript in alone for word in transcript.words if len(word.text) > 4)
+    )
+    changed = 0
+    for i in range(len(clips)):
+        asked = [Options(keywords=keywords if beside == i else ()) for beside in range(len(clips))]
+        steered = recognizer.recognize(clips, asked)
+        assert [*steered[:i], *steered[i + 1 :]] == [*plain[:i], *plain[i + 1 :]]
+        changed += steered[i].text != plain[i].text
+    assert changed > 0
+    assert recognize(recognizer, clips) == plain  # nothing stays behind
+
+
+def test_clips_of_a_batch_have_keywords_of_their_own(recognizer: NemoRecognizer, clips: list[Clip]) -> None:
+    asked = [Options(keywords=(word,)) if word else Options() for word in ("Zebra", "", "Mountain", "Zebra", "", "Telephone")]
+    together = recognizer.recognize(clips, asked)
+    assert [transcript.text for transcript in together] == [
+        recognizer.recognize([clip], [options])[0].text for clip, options in zip(clips, asked, strict=True)
+    ]
+
+
+def test_a_steered_piece_has_the_probability_the_model_itself_gave_it(
+    recognizer: NemoRecognizer, reference: Any, clips: list[Clip]
+) -> None:
+    (steered,) = recognizer.recognize(clips[:1], [Options(keywords=("Zebra", "Mountain", "Telephone", "because", "another"))])
+    tokens = steered.tokens
+    expected = probabilities_by_hand(
+        reference, clips[0].samples, [token.id for token in tokens], [token.start_s for token in tokens]
+    )
+    assert [token.logprob for token in tokens] == pytest.approx(np.log(expected).tolist(), abs=1e-3)
+
+
+@pytest.mark.parametrize("keyword", ["Ω≈ç√", "\N{SNOWMAN}", "...", "a" * 100])
+def test_a_keyword_the_model_cannot_write_harms_nothing(
+    recognizer: NemoRecognizer, clips: list[Clip], alone: list[Transcript], keyword: str
+) -> None:
+    (transcript,) = recognizer.recognize(clips[:1], [Options(keywords=(keyword,))])
+    assert keyword not in transcript.text
+    assert transcript.text.split()[:1] == alone[0].text.split()[:1]
+
+
 def test_log_probabilities_are_finite_and_at_most_zero(alone: list[Transcript]) -> None:
     logprobs = [token.logprob for transcript in alone for token in transcript.tokens]
     assert np.isfinite(logprobs).all()

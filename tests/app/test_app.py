@@ -1,10 +1,9 @@
 """The whole application in this process, with fakes behind its ports: every outcome, its envelope, its log, and what it leaves."""
 
-import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -14,26 +13,22 @@ import httpx
 import numpy as np
 import pytest
 import structlog
-from dependency_injector import providers
-from litestar import Litestar
 from litestar.testing import TestClient
 from structlog.testing import capture_logs
 
-from app.container import Container
-from app.domain.audio import MODEL_RATE_HZ, Clip, Samples
+from app.domain.audio import MODEL_RATE_HZ, Clip
 from app.domain.errors import ModelUnavailableError
-from app.domain.ports import AudioNormalizer, Block, DecodeLimits, Options, Recognizer, Resampler
+from app.domain.ports import Block, DecodeLimits, Options, Recognizer, Resampler
 from app.entrypoints.app import create_app
 from app.entrypoints.logs import configure_logs
 from app.settings import Settings
 from app.testing.contracts_audio import wav_bytes
-from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
+from app.testing.fakes import FakeNormalizer
 from app.testing.recognizers import FakeRecognizer, GatedRecognizer
 
-PATIENCE_S: Final = 30.0
-TEXT: Final = "Nobody else may read this."
-ENDPOINTS: Final = ("/v1/audio/transcriptions", "/audio/transcriptions", "/transcribe")
-Client = TestClient[Litestar]
+from .service import PATIENCE_S, TEXT, TRANSCRIPTIONS, Client, check_envelope, left_in, make_container, send, serving, tone, wav
+
+ENDPOINTS: Final = (TRANSCRIPTIONS, "/audio/transcriptions", "/transcribe")
 
 
 class CrashingNormalizer:
@@ -63,36 +58,6 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     assert left_in(tmp_path) == []
 
 
-def left_in(folder: Path) -> list[str]:
-    """Return the files there and what this process holds open of it, names that are gone included."""
-    found = [str(path) for path in folder.iterdir()]
-    for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            found.append(os.readlink(descriptor))
-        except FileNotFoundError:
-            continue  # the one that listed the folder
-    return [name for name in found if name.startswith(str(folder))]
-
-
-def make_container(settings: Settings, load: Callable[[], Recognizer], normalizer: AudioNormalizer | None = None) -> Container:
-    container = Container(settings=settings)
-    container.detector.override(providers.Object(FakeVoiceDetector()))
-    container.normalizer.override(providers.Object(normalizer or FakeNormalizer()))
-    container.recognizer.override(providers.ThreadSafeSingleton(load))
-    return container
-
-
-@contextmanager
-def serving(
-    settings: Settings | None = None, *, recognizer: Recognizer | None = None, normalizer: AudioNormalizer | None = None
-) -> Iterator[tuple[Client, Container]]:
-    """The application with its model loaded."""
-    container = make_container(settings or Settings(), lambda: recognizer or FakeRecognizer(TEXT), normalizer)
-    with TestClient(create_app(container)) as client:
-        container.engine().loaded.result(PATIENCE_S)
-        yield client, container
-
-
 @contextmanager
 def loading() -> Iterator[Client]:
     """The application while its model still loads."""
@@ -107,35 +72,6 @@ def loading() -> Iterator[Client]:
             yield client
         finally:
             may_load.set()
-
-
-def tone(duration_s: float) -> Samples:
-    return np.full(round(duration_s * MODEL_RATE_HZ), 0.25, np.float32)
-
-
-def wav(duration_s: float = 1.0) -> bytes:
-    return wav_bytes(tone(duration_s), rate_hz=MODEL_RATE_HZ)
-
-
-def send(
-    client: Client, data: bytes | None = None, *, path: str = ENDPOINTS[0], headers: Mapping[str, str] | None = None, **fields: str
-) -> httpx.Response:  # fmt: skip
-    return client.post(path, files={"file": ("a.wav", wav() if data is None else data)}, data=fields, headers=headers)
-
-
-def check_envelope(
-    answer: httpx.Response, status: int, *, kind: str = "invalid_request_error", code: str, param: str | None = None
-) -> str:
-    """Compare all but the message, which is returned."""
-    assert answer.status_code == status
-    assert answer.headers["content-type"].startswith("application/json")
-    error = answer.json()["error"]
-    message = error.pop("message")
-    assert answer.json().keys() == {"error"}
-    assert error == {"type": kind, "code": code, "param": param}
-    assert isinstance(message, str)
-    assert message
-    return message
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)

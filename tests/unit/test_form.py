@@ -68,9 +68,9 @@ def read(data: bytes, *, size: int = 1 << 16, content_type: str = CONTENT_TYPE, 
 
 
 def audio_of(form: Form) -> bytes:
-    with form:
-        assert form.upload.tell() == 0
-        return form.upload.read()
+    with form, form.take_upload() as upload:
+        assert upload.tell() == 0
+        return upload.read()
 
 
 def refusal(data: bytes, *, size: int = 1 << 16, content_type: str = CONTENT_TYPE) -> SpeechError:
@@ -85,7 +85,7 @@ def test_chunks_of_every_size_give_the_same_form() -> None:
     async def read_in_every_size() -> None:
         for size in range(1, len(data) + 1):
             with await read_form(CONTENT_TYPE, chunks(data, size), max_upload_mb=1) as form:
-                assert form.upload.read() == AUDIO, size
+                assert audio_of(form) == AUDIO, size
                 assert (form.text("model"), form.text("language")) == ("whisper-1", "schön"), size
 
     asyncio.run(read_in_every_size())
@@ -124,7 +124,7 @@ def test_text_that_is_no_utf_8_is_replaced_and_not_refused() -> None:
 @pytest.mark.parametrize("name", ["'file'", "fi le", "FILE", "file[]", 'a\\"b', ""])
 def test_only_the_exact_name_is_the_upload(name: str) -> None:
     with read(body(part(name, b"x"))) as form, pytest.raises(InvalidRequestError, match="no part named") as refused:
-        _ = form.upload
+        form.take_upload()
     assert refused.value.field == "file"
 
 

@@ -81,6 +81,8 @@ def test_all_faults_are_told_at_once(toml: Path) -> None:
         ("STT_SINGLE_PASS_S", "0.5"), ("STT_WINDOW_S", "3601"), ("STT_MAX_WAITING_S", "0"), ("STT_LINGER_MS", "-1"),
         ("STT_MAX_REQUESTS", "0"), ("STT_MODEL", ""), ("STT_DEVICE", "gpu"), ("STT_DEVICE", "cuda:"), ("STT_DEVICE", "cuda:0\nx"),
         ("STT_PRECISION", "int8"), ("STT_LOG_LEVEL", "loud"), ("STT_LOG_FORMAT", "xml"),
+        ("STT_CORS_ORIGINS", "https://a.example/"), ("STT_CORS_ORIGINS", "a.example"), ("STT_CORS_ORIGINS", "https://*.example"),
+        ("STT_CORS_ORIGINS", "null"), ("STT_CORS_ORIGINS", "https://a.example https://b.example"),
     ],
 )  # fmt: skip
 def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> None:
@@ -92,6 +94,7 @@ def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> N
     [
         ("port", "1", 1), ("port", "65535", 65_535), ("max_audio_s", "604800", 604_800.0), ("linger_ms", "0", 0.0),
         ("device", "cuda:1", "cuda:1"), ("precision", "bfloat16", "bfloat16"), ("window_s", "7.5", 7.5),
+        ("cors_origins", "*", ("*",)), ("cors_origins", "http://[::1]:80,app://x", ("http://[::1]:80", "app://x")),
     ],
 )  # fmt: skip
 def test_the_ends_of_the_ranges_are_allowed(name: str, value: str, expected: object) -> None:
@@ -109,6 +112,51 @@ def test_lists_are_separated_by_commas(value: str, expected: tuple[str, ...]) ->
 
 def test_lists_in_the_file_are_lists(toml: Path) -> None:
     assert read_settings({CONFIG_FILE: str(toml)}).model_aliases == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", ()), (" ", ()), ("a", ("a",)), ("sk-1, b/+=~!", ("sk-1", "b/+=~!")), ("twice,twice", ("twice", "twice"))],
+)
+def test_keys_are_a_list(value: str, expected: tuple[str, ...]) -> None:
+    assert read_settings({"STT_API_KEYS": value}).api_keys == expected
+
+
+@pytest.mark.parametrize("value", ["hush hush", "hush,,hush", "hush,", ",", "hush\x7f", "hüsh", "hush\thush", "hush\nhush"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(value: str) -> None:
+    for faults in (faults_of({"STT_API_KEYS": value}), faults_of({}, {"api_keys": value})):
+        (fault,) = faults
+        assert re.match(r"STT_API_KEYS: |--api-keys: ", fault)
+        assert "sh" not in fault
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'api_keys = ["hush hush"]',
+        'api_keys = [["hush"]]',
+        'api_keys = {hush = "hush"}',
+        'api_keys = ["hush,hush"]',
+        'api_keys = [""]',
+    ],
+)
+def test_a_wrong_key_in_the_file_is_not_repeated(toml: Path, line: str) -> None:
+    toml.write_text(line)
+    (fault,) = faults_of({CONFIG_FILE: str(toml)})
+    assert fault.startswith("api_keys in ")
+    assert "hush" not in fault
+
+
+def test_a_misspelt_name_does_not_repeat_the_key() -> None:
+    assert faults_of({"STT_API_KEY": "hush"}) == ["STT_API_KEY: no such setting; did you mean STT_API_KEYS?"]
+
+
+def test_settings_that_are_printed_hide_the_keys() -> None:
+    settings = Settings(api_keys=("hush", "hush-too"), port=8123)
+    for shown in (repr(settings), str(settings), f"{settings}", str(list(settings.__rich_repr__()))):
+        assert "hush" not in shown
+        assert "2 hidden" in shown
+        assert "8123" in shown
 
 
 @pytest.mark.parametrize("content", ["port = ", "port = 80 port", "\x00"])
@@ -137,6 +185,8 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         Settings,
         host=names,
         port=st.integers(1, 65_535),
+        api_keys=st.lists(names, max_size=4).map(tuple),
+        cors_origins=st.lists(st.sampled_from(["*", "https://a.example", "http://localhost:3000"])).map(tuple),
         model=names,
         device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
         precision=st.sampled_from(["auto", "float32", "bfloat16", "float16"]),

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from app.domain.audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples, silence
+from app.domain.audio import FRAME_S, MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples, silence
 from app.domain.cancel import CancelToken
 from app.domain.engine import Engine, EngineRules
 from app.domain.errors import (
@@ -26,15 +26,16 @@ from app.domain.errors import (
     RecognitionError,
 )
 from app.domain.ports import AudioNormalizer, Block, DecodeLimits, Options, Recognizer, Resampler
-from app.domain.transcriber import SILENCE_PEAK, Part, Transcriber, TranscriberRules
+from app.domain.transcriber import SILENCE_PEAK, Chunking, FileOptions, Part, Transcriber, TranscriberRules
 from app.domain.transcript import Transcript, join
+from app.domain.voice_activity import SpanRules
 from app.testing.contracts_audio import wav_bytes
 from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
 from app.testing.recognizers import FAKE_FACTS, FakeRecognizer, GatedRecognizer
 from app.testing.ruler import RULER_FACTS, RulerRecognizer, RulerWord, encode_words
 
 PATIENCE_S: Final = 30.0
-OPTIONS: Final = Options()
+OPTIONS: Final = FileOptions()
 LIMITS: Final = DecodeLimits(max_duration_s=14_400.0)
 RULES: Final = TranscriberRules(limits=LIMITS)
 NO_FILE: Final = BytesIO()
@@ -258,6 +259,35 @@ def test_talk_without_a_pause_loses_not_one_sample() -> None:
     assert list(dict.fromkeys(text for text, _, _ in told)) == [f" {word.text}" for word in words]
 
 
+def two_tones() -> Samples:
+    return np.concatenate([tone(1), np.zeros(MODEL_RATE_HZ // 2, np.float32), tone(1)])
+
+
+@pytest.mark.parametrize(
+    ("chunking", "n_clips"),
+    [(None, 1), (Chunking(), 1), (Chunking(spans=SpanRules()), 2), (Chunking(spans=SpanRules(least_silence_s=1)), 1)],
+)
+def test_a_short_file_is_cut_as_asked(chunking: Chunking | None, n_clips: int) -> None:
+    recognizer = FakeRecognizer("Word.")
+    with transcribing(recognizer, GivenNormalizer(two_tones())) as transcriber:
+        parts = list(transcriber.transcribe(NO_FILE, FileOptions(chunking=chunking), cancel=CancelToken()))
+    assert len(recognizer.heard) == n_clips
+    assert transcript_of(parts).text == " ".join(["Word."] * n_clips)
+    assert [part.start_s for part in parts[:-1]] == pytest.approx([0.0, 1.3][:n_clips], abs=FRAME_S)
+
+
+def test_how_likely_speech_is_is_told_where_it_is_asked_for() -> None:
+    options = FileOptions(chunking=Chunking(spans=SpanRules()), voice=True)
+    with transcribing(FakeRecognizer("Word."), GivenNormalizer(two_tones())) as transcriber:
+        first, second, _last = transcriber.transcribe(NO_FILE, options, cancel=CancelToken())
+        unasked, *_ = transcriber.transcribe(NO_FILE, FileOptions(), cancel=CancelToken())
+    assert unasked.voice is None
+    assert first.voice is not None
+    assert second.voice is not None
+    assert second.voice.mean(1.6, 2.5) == 1.0
+    assert second.voice.mean(1.3, 1.4) == 0.0
+
+
 def test_files_that_are_transcribed_at_the_same_time_do_not_mix() -> None:
     talks = [talk(180.0, seed=100 + i) for i in range(6)]
     talks = [[msgspec.structs.replace(word, number=word.number + 10_000 * i) for word in words] for i, words in enumerate(talks)]
@@ -352,9 +382,9 @@ def test_a_failure_midway_withdraws_the_windows_after_it() -> None:
 def test_a_full_queue_refuses_the_file() -> None:
     gated = GatedRecognizer(FakeRecognizer())
     with running(gated, max_waiting_s=10.0) as engine:
-        first = engine.submit(Clip(tone(1)), OPTIONS)
+        first = engine.submit(Clip(tone(1)), Options())
         assert gated.entered.wait(PATIENCE_S)
-        waiting = engine.submit(Clip(tone(10)), OPTIONS)
+        waiting = engine.submit(Clip(tone(10)), Options())
         with pytest.raises(OverloadedError):
             list(transcriber_on(engine, GivenNormalizer(tone(30))).transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
         gated.let_go.set()

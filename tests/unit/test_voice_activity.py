@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.audio import FRAME_S, Samples
-from app.domain.voice_activity import SpanFinder, SpanRules, SpeechSpan, speech_spans
+from app.domain.voice_activity import SpanFinder, SpanRules, SpeechSpan, VoiceTrack, speech_spans
 
 RULES: Final = SpanRules()
 LONGEST_S: Final = 10.0
@@ -28,7 +28,7 @@ def spans(*runs: tuple[float, int], rules: SpanRules = RULES) -> list[tuple[floa
     return [(span.start_s, span.end_s) for span in speech_spans(frames(*runs), rules)]
 
 
-def at(start_frame: float, end_frame: float, *, pad_s: float = RULES.pad_s) -> object:
+def at(start_frame: float, end_frame: float, *, pad_s: float = RULES.pad_before_s) -> object:
     """Return what equals the span of these frames with its padding, but for rounding."""
     return pytest.approx((start_frame * FRAME_S - pad_s, end_frame * FRAME_S + pad_s))
 
@@ -41,7 +41,8 @@ rules_of_every_kind = st.builds(
     threshold=st.sampled_from([0.3, 0.5, 0.9]),
     least_silence_s=st.sampled_from([0.0, 0.1, 0.3]),
     least_speech_s=st.sampled_from([0.0, 0.1, 0.25]),
-    pad_s=st.sampled_from([0.0, 0.05, 0.2, 0.4]),
+    pad_before_s=st.sampled_from([0.0, 0.05, 0.2, 0.4]),
+    pad_after_s=st.sampled_from([0.0, 0.05, 0.2, 0.4]),
     longest_s=st.sampled_from([2.0, 5.0, math.inf]),
 )
 
@@ -58,7 +59,7 @@ def test_neighbours_share_the_silence_between_them_and_never_overlap() -> None:
     pause = SHORTEST_SILENCE_FRAMES
     first, second = spans((0, 30), (1, 30), (0, pause), (1, 30), (0, 30))
     assert first == at(30, 60)
-    assert second == pytest.approx((first[1], (90 + pause) * FRAME_S + RULES.pad_s))
+    assert second == pytest.approx((first[1], (90 + pause) * FRAME_S + RULES.pad_before_s))
 
 
 def test_silence_holds_no_span() -> None:
@@ -99,7 +100,9 @@ def test_the_cut_is_looked_for_in_the_last_part_only() -> None:
 @pytest.mark.parametrize("n_after", range(6))
 def test_what_follows_a_cut_is_never_taken_for_a_burst(n_after: int) -> None:
     """However soon after the cut the speech ends, all of it is in the two spans."""
-    found = spans((1, 312), (0.6, 1), (1, n_after), (0, 40), rules=SpanRules(longest_s=LONGEST_S, pad_s=0.0))
+    found = spans(
+        (1, 312), (0.6, 1), (1, n_after), (0, 40), rules=SpanRules(longest_s=LONGEST_S, pad_before_s=0.0, pad_after_s=0.0)
+    )
     assert found == [at(0, 312, pad_s=0), at(312, 313 + n_after, pad_s=0)]
 
 
@@ -112,7 +115,7 @@ def test_spans_are_in_order_apart_and_no_longer_than_allowed(heard: Samples, rul
 
 
 @given(probabilities, rules_of_every_kind)
-@example(frames((1.0, 312), (0.9, 1), (1.0, 2), (0.0, 40)), SpanRules(longest_s=LONGEST_S, pad_s=0.0))
+@example(frames((1.0, 312), (0.9, 1), (1.0, 2), (0.0, 40)), SpanRules(longest_s=LONGEST_S, pad_before_s=0.0, pad_after_s=0.0))
 def test_speech_that_is_long_enough_is_all_in_spans(heard: Samples, rules: SpanRules) -> None:
     found = speech_spans(heard, rules)
     loud = np.flatnonzero(np.diff(np.concatenate([[False], heard >= rules.threshold, [False]])))
@@ -152,3 +155,24 @@ def check_after(settled_s: float, found: tuple[SpeechSpan, ...]) -> None:
 def test_a_span_that_does_not_run_forward_from_zero_is_refused(start_s: float, end_s: float) -> None:
     with pytest.raises(ValueError, match="forward"):
         SpeechSpan(start_s=start_s, end_s=end_s)
+
+
+def test_before_and_after_speech_may_be_kept_differently() -> None:
+    (span,) = spans((0, 50), (1, 50), (0, 50), rules=SpanRules(pad_before_s=0.5, pad_after_s=0.1))
+    assert (span[0], span[1]) == pytest.approx((50 * FRAME_S - 0.5, 100 * FRAME_S + 0.1))
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "mean"),
+    [
+        (10.0, 10.0 + FRAME_S, 0.0),
+        (10.0, 10.0 + 2 * FRAME_S, 0.5),
+        (10.0 + FRAME_S, 10.0 + FRAME_S, 1.0),  # no time at all: the frame it lies in
+        (10.0 + 1.5 * FRAME_S, 10.0 + 2.5 * FRAME_S, 0.75),  # two frames in part
+        (0.0, 5.0, 0.0),  # before the track: its first frame
+        (99.0, 100.0, 0.5),  # after it: its last
+    ],
+)
+def test_a_voice_track_tells_the_mean_over_a_stretch(start_s: float, end_s: float, mean: float) -> None:
+    track = VoiceTrack(10.0, np.array([0.0, 1.0, 0.5], np.float32))
+    assert track.mean(start_s, end_s) == pytest.approx(mean)

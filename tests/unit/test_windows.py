@@ -26,8 +26,8 @@ def loud(n_samples: int, *, seed: int = 1) -> Samples:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, n_samples).astype(np.float32)
 
 
-def windows_of(samples: Samples, *, longest_s: float, cuts: list[int] | None = None) -> list[Window]:
-    cutter = WindowCutter(FakeVoiceDetector(), rules=RULES, longest_s=longest_s)
+def windows_of(samples: Samples, *, longest_s: float, cuts: list[int] | None = None, packed: bool = True) -> list[Window]:
+    cutter = WindowCutter(FakeVoiceDetector(), rules=RULES, longest_s=longest_s, packed=packed)
     found = [window for piece in np.split(samples, sorted(cuts or [])) for window in cutter.push(piece)]
     return [*found, *cutter.finish()]
 
@@ -94,6 +94,22 @@ def test_windows_do_not_depend_on_how_the_file_comes_in(samples: Samples, data: 
     whole, pieces = windows_of(samples, longest_s=8.0), windows_of(samples, longest_s=8.0, cuts=cuts)
     assert [extent(window) for window in whole] == [extent(window) for window in pieces]
     assert all(np.array_equal(one.clip.samples, other.clip.samples) for one, other in zip(whole, pieces, strict=True))
+
+
+@given(files(), longest, st.data())
+def test_unpacked_every_span_is_a_window_of_its_own(samples: Samples, longest_s: float, data: st.DataObject) -> None:
+    cuts = data.draw(st.lists(st.integers(0, samples.size), max_size=4))
+    found = windows_of(samples, longest_s=longest_s, cuts=cuts, packed=False)
+    expected = [
+        (round(span.start_s * MODEL_RATE_HZ), round(span.end_s * MODEL_RATE_HZ)) for span in spans_of(samples, longest_s=longest_s)
+    ]
+    assert [extent(window) for window in found] == [(first, min(end, samples.size)) for first, end in expected]
+
+
+def test_unpacked_a_window_does_not_wait_for_what_follows() -> None:
+    cutter = WindowCutter(FakeVoiceDetector(), rules=RULES, longest_s=30, packed=False)
+    heard = np.concatenate([loud(MODEL_RATE_HZ), np.zeros(MODEL_RATE_HZ, np.float32)])
+    assert len(list(cutter.push(heard))) == 1
 
 
 def test_an_empty_or_silent_file_has_no_window() -> None:

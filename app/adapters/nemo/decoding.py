@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ...domain.errors import ModelUnavailableError
 from ...domain.transcript import Token, Transcript
+from .keywords import SteeredDecoding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +26,8 @@ _UNKNOWN_TEXT: Final = " \N{DOUBLE QUESTION MARK} "  # what SentencePiece writes
 Model = Any  # NeMo ships no types
 
 
-class TokenReader:
-    """Sets a transducer's decoder up, once, and reads its hypotheses."""
+class Decoder:
+    """Sets a transducer's decoder up, once, runs it, and reads its hypotheses."""
 
     def __init__(self, model: Model) -> None:
         """Change `model` to greedy label looping that keeps each token's frame, log-probability and duration.
@@ -52,19 +53,36 @@ class TokenReader:
             },
         }
         model.change_decoding_strategy(OmegaConf.create(decoding), verbose=False)
-        computer = getattr(model.decoding.decoding, "decoding_computer", None)
+        self._plain = model.decoding
+        computer = getattr(self._plain.decoding, "decoding_computer", None)
         if computer is None:
             raise ModelUnavailableError("this transducer's prediction network (blank_as_pad off) is not supported")
         computer._confidence_measure = self._measure  # before the first decode, which may capture it into a graph
+        self._steered = SteeredDecoding(model)
+        self._steered.decoding.decoding.decoding_computer._confidence_measure = self._measure_steered
         encoder_stride = int(model.encoder.subsampling_factor)
         self._frames_per_s = 1 / (float(model.cfg.preprocessor.window_stride) * encoder_stride)  # 12.5 for Parakeet
         self._punctuation = frozenset(model.decoding.supported_punctuation or ())
         self._pieces = [_text(piece) for piece in model.tokenizer.ids_to_tokens(list(range(model.decoding.blank_id)))]
 
+    def hypotheses(self, encoded: "Tensor", lengths: "Tensor", keywords: Sequence[tuple[str, ...]]) -> list[Any]:
+        """Decode a batch from the encoder: float, shape (batch, width, n_frames), with the keywords of each clip."""
+        if any(keywords):
+            return self._steered.hypotheses(encoded, lengths, keywords)
+        found: list[Any] = self._plain.rnnt_decoder_predictions_tensor(encoded, lengths, return_hypotheses=True)
+        return found
+
     def _measure(self, log_probabilities: "Tensor") -> "Tensor":
         if log_probabilities.shape[-1] == len(self._durations):
             return log_probabilities.argmax(dim=-1).to(log_probabilities.dtype)
         return log_probabilities.max(dim=-1).values
+
+    def _measure_steered(self, log_probabilities: "Tensor") -> "Tensor":
+        """As `_measure`, of the piece that was chosen with the keywords' bonus: the model alone might have preferred another."""
+        if log_probabilities.shape[-1] == len(self._durations):
+            return self._measure(log_probabilities)
+        chosen = (log_probabilities[:, :-1] + self._steered.bonus).argmax(dim=-1, keepdim=True)  # the last one is the blank
+        return log_probabilities.gather(-1, chosen).squeeze(-1)
 
     def transcript(self, hypothesis: Any, *, duration_s: float) -> Transcript:
         """Read one hypothesis of a clip that lasts `duration_s`.

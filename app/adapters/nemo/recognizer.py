@@ -17,7 +17,7 @@ from ...domain.errors import ModelUnavailableError
 from ...domain.ports import Options, RecognizerFacts
 from ...domain.transcript import Transcript
 from . import cuda
-from .decoding import Model, TokenReader
+from .decoding import Decoder, Model
 from .quiet import quiet
 from .source import Progress, locate, unheard
 
@@ -75,7 +75,7 @@ class NemoRecognizer:
         source = locate(model, on_progress=on_progress)
         with quiet():
             self._model = _restored(source.path)
-            self._reader = TokenReader(self._model)
+            self._decoder = Decoder(self._model)
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
         chosen = _precision(precision, on_cuda=self._on_cuda, parameters=parameters)
         self._dtype: torch.dtype = getattr(torch, chosen)
@@ -111,7 +111,7 @@ class NemoRecognizer:
 
         return cast("dict[str, Any]", OmegaConf.to_container(self._model.cfg, resolve=True, enum_to_str=True))
 
-    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:  # noqa: ARG002  # none exists yet
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         """Transcribe a batch, as the port says; one thread at a time calls.
 
         A clip of zeros alone gives no token without waking the model. Shorter clips than the model can hear are
@@ -120,11 +120,12 @@ class NemoRecognizer:
         said = [Transcript() for _ in clips]
         awake = [i for i, clip in enumerate(clips) if clip.samples.any()]
         if awake:
-            for i, hypothesis in zip(awake, self._hypotheses([clips[i].samples for i in awake]), strict=True):
-                said[i] = self._reader.transcript(hypothesis, duration_s=clips[i].duration_s)
+            keywords = [options[i].keywords for i in awake]
+            for i, hypothesis in zip(awake, self._hypotheses([clips[i].samples for i in awake], keywords), strict=True):
+                said[i] = self._decoder.transcript(hypothesis, duration_s=clips[i].duration_s)
         return said
 
-    def _hypotheses(self, waves: Sequence[Samples]) -> list[Any]:
+    def _hypotheses(self, waves: Sequence[Samples], keywords: Sequence[tuple[str, ...]]) -> list[Any]:
         lengths = np.array([max(wave.size, _LEAST_SAMPLES) for wave in waves], np.int64)
         padded = np.zeros((len(waves), int(lengths.max())), np.float32)
         for row, wave in zip(padded, waves, strict=True):
@@ -132,10 +133,7 @@ class NemoRecognizer:
         with self._torch.inference_mode():
             features, feature_lengths = self._model.preprocessor(input_signal=self._moved(padded), length=self._moved(lengths))
             encoded, encoded_lengths = self._model.encoder(audio_signal=features.to(self._dtype), length=feature_lengths)
-            hypotheses = self._model.decoding.rnnt_decoder_predictions_tensor(
-                encoded.to(self._decoder_dtype), encoded_lengths, return_hypotheses=True
-            )
-        return cast("list[Any]", hypotheses)
+        return self._decoder.hypotheses(encoded.to(self._decoder_dtype), encoded_lengths, keywords)
 
     @property
     def _on_cuda(self) -> bool:
@@ -158,7 +156,7 @@ class NemoRecognizer:
     def _warm_up(self) -> None:
         n_clips, clip_s = cuda.WARM_UP if self._on_cuda else (1, 1.0)
         noise = np.random.default_rng(0).normal(0.0, 0.01, round(clip_s * MODEL_RATE_HZ)).astype(np.float32)
-        self._hypotheses([noise] * n_clips)
+        self._hypotheses([noise] * n_clips, [()] * n_clips)
 
 
 def _device(asked: str) -> "torch.device":

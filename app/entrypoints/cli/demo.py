@@ -31,11 +31,12 @@ def demo(settings: Settings) -> int:
         try:
             if not _wait_until_ready(base, service):
                 return service.wait() or 1
-            transcript = _transcribe(base, sample.read_bytes())
+            transcript = _transcribe(base, sample.read_bytes(), settings.api_keys)
             print(f"\nsent:  {sample}")
             print(f"heard: {transcript['text']}\n")
             print("Try it yourself, with this file or one of your own:\n")
-            print(f"  curl -F file=@{sample} {base}/v1/audio/transcriptions\n")
+            key = '-H "Authorization: Bearer $KEY" ' if settings.api_keys else ""  # which is for nobody else to read here
+            print(f"  curl {key}-F file=@{sample} {base}/v1/audio/transcriptions\n")
             print("The service stays up until Ctrl-C.", flush=True)
             return service.wait()
         except KeyboardInterrupt:
@@ -58,10 +59,12 @@ def _wait_until_ready(base: str, service: "subprocess.Popen[bytes]") -> bool:
     return False
 
 
-def _transcribe(base: str, wav: bytes) -> Any:
+def _transcribe(base: str, wav: bytes, keys: tuple[str, ...]) -> Any:
     head = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="hello.wav"\r\n\r\n'
     body = head.encode() + wav + f"\r\n--{_BOUNDARY}--\r\n".encode()
     headers = {"content-type": f"multipart/form-data; boundary={_BOUNDARY}"}
+    if keys:
+        headers["authorization"] = f"Bearer {keys[0]}"
     request = urllib.request.Request(f"{base}/v1/audio/transcriptions", body, headers)  # noqa: S310  # our own address
     with _DIRECT.open(request) as answer:
         return json.load(answer)

@@ -11,6 +11,7 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 from ...domain.errors import FileTooLargeError, InvalidRequestError
 
 FILE_FIELD: Final = "file"
+_UNREAD_FIELDS: Final = frozenset({"known_speaker_references", "known_speaker_references[]"})  # recordings nobody here looks at
 MEGABYTE: Final = 1_000_000
 _MOST_PARTS: Final = 256
 _TEXT_BYTES: Final = 64 * 1024  # of one text field
@@ -32,16 +33,16 @@ class Form:
         if self._upload is not None:
             self._upload.close()
 
-    @property
-    def upload(self) -> BinaryIO:
-        """The uploaded file, at its start.
+    def take_upload(self) -> BinaryIO:
+        """Hand over the uploaded file, at its start, to a caller who will close it.
 
         Raises:
             InvalidRequestError: No file was sent.
         """
         if self._upload is None:
             raise InvalidRequestError("the form has no part named `file`; send the audio in it", field=FILE_FIELD)
-        return self._upload
+        upload, self._upload = self._upload, None
+        return upload
 
     def text(self, name: str) -> str | None:
         """Return the last value of a field, None if it was not sent."""
@@ -58,6 +59,24 @@ class Form:
         if value not in ("true", "1", "false", "0"):
             raise InvalidRequestError(f"`{name}` must be `true` or `false`", field=name)
         return value in ("true", "1")
+
+    def texts(self, name: str) -> list[str]:
+        """Return every value of a list, sent as `name[]` by OpenAI's clients or as `name` by others; empty ones left out."""
+        sent = (*self._fields.get(f"{name}[]", ()), *self._fields.get(name, ()))
+        return [value.strip() for value in sent if value.strip()]
+
+    def names(self, name: str) -> list[str]:
+        """Return every name of a list as `texts` does, and of values with commas each part."""
+        return [part.strip() for value in self.texts(name) for part in value.split(",") if part.strip()]
+
+    def members(self, name: str) -> dict[str, str]:
+        """Return what was sent as `name[member]`, the way OpenAI's clients send objects; the last value of each."""
+        opening = f"{name}["
+        return {
+            field.removeprefix(opening).removesuffix("]"): values[-1]
+            for field, values in self._fields.items()
+            if field.startswith(opening) and field.endswith("]") and field != f"{name}[]"
+        }
 
 
 async def read_form(content_type: str, body: AsyncIterator[bytes], *, max_upload_mb: int) -> Form:
@@ -111,6 +130,8 @@ class _Reader:
             elif event is None:
                 await self._end()
             else:
+                if self._name in _UNREAD_FIELDS:
+                    continue
                 self._count(len(event))
                 self._value += event
                 if self._name == FILE_FIELD and len(self._value) >= _PENDING_BYTES:

@@ -4,20 +4,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
 from litestar.openapi.spec.enums import OpenAPIFormat
 
 from ..errors import ErrorBody
 
 _REASONS: Final = {
-    400: "A field is missing, malformed or wrong, or the audio cannot be used.",
-    404: "There is no such model.",
+    400: "A field is missing, malformed or wrong (`invalid_value`), or asks for what is not offered (`unsupported_value`); or the"
+    " audio cannot be used (`invalid_value`, `audio_too_short`, `audio_too_long`).",
+    401: "No API key, or none this service knows (`invalid_api_key`); only where it has keys.",
+    404: "There is no such model (`model_not_found`).",
     406: "The answer is not offered in that form.",
-    413: "The upload is larger than the limit.",
-    500: "Our fault.",
-    503: "Not now: the service is full, or its model is not ready. `Retry-After` tells when to ask again.",
+    413: "The upload is larger than the limit (`file_too_large`).",
+    500: "Our fault (`internal_error`).",
+    503: "Not now: the service is full (`overloaded`), or its model is not ready (`not_ready`). `Retry-After` tells when to ask"
+    " again.",
 }
+_KEY: Final = "One of the keys of `STT_API_KEYS`. Without that setting no key is needed, and any will do."
 
 
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
@@ -25,13 +40,52 @@ def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
     return {status: ResponseSpec(ErrorBody, generate_examples=False, description=_REASONS[status]) for status in statuses}
 
 
-def form_field(description: str, *, kind: str = "string", one_of: Sequence[str] | None = None, default: Any = None) -> Schema:
-    """Describe one text field of a form."""
-    return Schema(type=OpenAPIType(kind), description=description, enum=one_of, default=default)
+def form_field(
+    description: str,
+    *,
+    kind: str = "string",
+    many: bool = False,
+    one_of: Sequence[str] | None = None,
+    default: Any = None,
+    least: float | None = None,
+    most: float | None = None,
+    longest: int | None = None,
+    or_object: type[msgspec.Struct] | None = None,
+) -> Schema:
+    """Describe one text field of a form.
+
+    Args:
+        or_object: It may be such an object too, as JSON; `describe` must be told of the type.
+        many: It is a list: the field may be sent several times, at most `most` times. Else `least` and `most` bound a number.
+        longest: In characters, of each value.
+    """
+    if many:
+        return Schema(
+            type=OpenAPIType.ARRAY,
+            description=description,
+            items=Schema(type=OpenAPIType(kind), enum=one_of, max_length=longest),
+            max_items=None if most is None else int(most),
+        )
+    if or_object is not None:
+        return Schema(description=description, any_of=[Schema(type=OpenAPIType(kind), enum=one_of), *_described([or_object])[0]])
+    return Schema(
+        type=OpenAPIType(kind),
+        description=description,
+        enum=one_of,
+        default=default,
+        minimum=least,
+        maximum=most,
+        max_length=longest,
+    )
 
 
-def form_operation(fields: Mapping[str, Schema]) -> type[Operation]:
-    """Make the class of an operation whose body is a multipart form: the audio, and these text fields."""
+def form_operation(fields: Mapping[str, Schema], *, answers: Mapping[str, Sequence[Any]] | None = None) -> type[Operation]:
+    """Make the class of an operation whose body is a multipart form: the audio, and these text fields.
+
+    Args:
+        answers: Media type to the types of which it holds one, where the handler's signature cannot tell; `components` must
+            describe them.
+    """
     audio = Schema(
         type=OpenAPIType.STRING,
         format=OpenAPIFormat.BINARY,
@@ -40,8 +94,44 @@ def form_operation(fields: Mapping[str, Schema]) -> type[Operation]:
     schema = Schema(type=OpenAPIType.OBJECT, properties={"file": audio, **fields}, required=["file"])
 
     @dataclass
-    class FormOperation(Operation):
+    class FormOperation(answering_operation(answers or {})):  # type: ignore[misc]  # a class made by a function
         def __post_init__(self) -> None:
+            super().__post_init__()
             self.request_body = RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=schema)})
 
     return FormOperation
+
+
+def answering_operation(answers: Mapping[str, Sequence[Any]]) -> type[Operation]:
+    """Make the class of an operation that answers in several media types: each with the types of which it holds one."""
+
+    @dataclass
+    class AnsweringOperation(Operation):
+        def __post_init__(self) -> None:
+            if answers and self.responses and isinstance(answer := self.responses["200"], OpenAPIResponse):
+                answer.content = {
+                    kind: OpenAPIMediaType(schema=Schema(any_of=_described(types)[0])) for kind, types in answers.items()
+                }
+
+    return AnsweringOperation
+
+
+def describe(document: OpenAPI, *structs: type[msgspec.Struct]) -> None:
+    """Add what Litestar cannot know: the types that operations refer to and no signature names, the keys, our envelope.
+
+    For every operation with parameters it describes a refusal of its own, which our handlers turn into the envelope.
+    """
+    document.components.schemas.update(_described(structs)[1])
+    document.components.security_schemes = {"key": SecurityScheme(type="http", scheme="bearer", description=_KEY)}
+    document.security = [{"key": []}, {}]
+    refusal = OpenAPIMediaType(schema=Reference(ref=f"#/components/schemas/{ErrorBody.__name__}"))
+    for path in (document.paths or {}).values():
+        for operation in (path.get, path.post):
+            answer = operation and operation.responses and operation.responses.get("400")
+            if isinstance(answer, OpenAPIResponse):
+                answer.description, answer.content = _REASONS[400], {"application/json": refusal}
+
+
+def _described(types: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """JSON schemas, which Litestar passes on as they are: one of each type, and those they refer to by name."""
+    return msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from contextvars import ContextVar
 from time import perf_counter
 from typing import Final
 
@@ -14,8 +15,16 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 log = structlog.stdlib.get_logger()
 
 _HEADER: Final = "x-request-id"
-_USABLE_ID: Final = re.compile(r"[\w.:-]{1,128}")  # anything else of a client's is not repeated in headers and logs
+_USABLE_ID: Final = re.compile(r"(?a)[\w.:-]{1,128}")  # anything else of a client's is not repeated in headers and logs
 _QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})  # asked every few seconds by whatever watches us
+
+
+_facts: Final[ContextVar[dict[str, object]]] = ContextVar("facts")
+
+
+def note(**facts: object) -> None:
+    """Add facts to the event that ends this request; for whoever works on it, in whatever task."""
+    _facts.get({}).update(facts)
 
 
 class RequestLog(ASGIMiddleware):
@@ -28,6 +37,8 @@ class RequestLog(ASGIMiddleware):
         request_id = offered if _USABLE_ID.fullmatch(offered) else f"req_{uuid.uuid4().hex}"
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        facts: dict[str, object] = {}
+        _facts.set(facts)
         started_s, status = perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
@@ -43,5 +54,5 @@ class RequestLog(ASGIMiddleware):
             tell = log.debug if scope["path"] in _QUIET_PATHS else log.info
             tell(
                 "request_finished", method=scope.get("method"), path=scope["path"], status=status,
-                elapsed_ms=round(1000 * (perf_counter() - started_s), 1),
+                elapsed_ms=round(1000 * (perf_counter() - started_s), 1), **facts,
             )  # fmt: skip

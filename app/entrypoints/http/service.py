@@ -1,25 +1,17 @@
-"""What controllers share: the settings, the model's names, and how a form becomes a transcript."""
+"""What controllers share: the model's names, and how an upload becomes a transcript."""
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-
-import msgspec
-import structlog
+from typing import BinaryIO
 
 from ...domain.engine import Engine
 from ...domain.errors import UnknownModelError
-from ...domain.ports import Options
-from ...domain.transcriber import Transcriber
-from ...domain.transcript import Transcript, join
+from ...domain.transcriber import FileOptions, Part, Transcriber
 from ...settings import Settings
 from ..bridge import Bridge
+from .bodies import Heard
 from .form import Form
-
-
-class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """A file's whole transcript and how long the file was, in seconds."""
-
-    transcript: Transcript
-    duration_s: float
+from .requests import note
 
 
 def served_names(engine: Engine, settings: Settings) -> tuple[str, ...]:
@@ -39,11 +31,20 @@ def check_model(asked: str | None, engine: Engine, settings: Settings) -> None:
         raise UnknownModelError(asked=asked[:100], served=served)
 
 
-async def heard(form: Form, transcriber: Transcriber, bridge: Bridge) -> Heard:
+async def parts_of(upload: BinaryIO, options: FileOptions, transcriber: Transcriber, bridge: Bridge) -> AsyncGenerator[Part, None]:
+    """Yield the parts of an upload's transcript as they are ready; the upload is closed at the end, however it comes."""
+    with upload:
+        async with aclosing(bridge.pull(lambda cancel: transcriber.transcribe(upload, options, cancel=cancel))) as pulled:
+            async for part in pulled:
+                if part.last:
+                    note(audio_s=round(part.heard_s, 3), truncated=part.truncated)
+                yield part
+
+
+async def heard(form: Form, options: FileOptions, transcriber: Transcriber, bridge: Bridge) -> Heard:
     """Transcribe the form's file to its end."""
-    upload = form.upload
-    async with aclosing(bridge.pull(lambda cancel: transcriber.transcribe(upload, Options(), cancel=cancel))) as pulled:
-        parts = [part async for part in pulled]
-    last = parts[-1]
-    structlog.contextvars.bind_contextvars(audio_s=round(last.heard_s, 3), truncated=last.truncated)
-    return Heard(transcript=join([part.transcript for part in parts]), duration_s=last.heard_s)
+    whole = Heard()
+    async with aclosing(parts_of(form.take_upload(), options, transcriber, bridge)) as parts:
+        async for part in parts:
+            whole.add(part)
+    return whole

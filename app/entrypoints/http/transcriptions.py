@@ -1,93 +1,98 @@
-"""OpenAI's transcription endpoint, and the one of the service this one replaces."""
+"""OpenAI's audio endpoints, and the one of the service this one replaces."""
 
 from typing import Final
 
-import msgspec
 from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
 
 from ...domain.engine import Engine
-from ...domain.errors import InvalidRequestError, UnsupportedValueError
-from ...domain.transcriber import Transcriber
-from ...domain.transcript import Transcript
+from ...domain.subtitles import srt_of, vtt_of
+from ...domain.transcriber import FileOptions, Transcriber
 from ...settings import Settings
 from ..bridge import Bridge
+from .bodies import (
+    DurationUsage,
+    Heard,
+    TextDelta,
+    TextDone,
+    TranscribeBody,
+    TranscriptionBody,
+    TranslationBody,
+    VerboseBody,
+    log_probabilities,
+    timestamps,
+    verbose_body,
+)
 from .form import Form
 from .openapi import error_responses, form_field, form_operation
-from .service import check_model, heard
+from .parameters import (
+    FORMATS,
+    GRANULARITIES,
+    LONGEST_KEYWORD,
+    MOST_KEYWORDS,
+    TranscriptionRequest,
+    language_name,
+    read_format,
+    read_temperature,
+    read_transcription,
+)
+from .service import check_model, heard, parts_of
+from .streaming import EVENT_STREAM, EventStream, streamed
 
-_FORMATS: Final = ("json", "text")
-_FORMATS_REFUSED: Final = ("verbose_json", "srt", "vtt", "diarized_json")
-
-
-class DurationUsage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="duration"):
-    """What a transcription is counted by: seconds of audio."""
-
-    seconds: float
-
-
-class TranscriptionBody(msgspec.Struct, frozen=True, kw_only=True):
-    """OpenAI's `json` format."""
-
-    text: str
-    usage: DurationUsage
-
-
-class WordTime(msgspec.Struct, frozen=True, kw_only=True):
-    """A word; times in seconds."""
-
-    word: str
-    start: float
-    end: float
-
-
-class SegmentTime(msgspec.Struct, frozen=True, kw_only=True):
-    """A sentence; times in seconds."""
-
-    segment: str
-    start: float
-    end: float
-
-
-class CharacterTime(msgspec.Struct, frozen=True, kw_only=True):
-    """A character; times in seconds."""
-
-    char: str
-    start: float
-    end: float
-
-
-class Timestamps(msgspec.Struct, frozen=True, kw_only=True):
-    """Every time of a transcript."""
-
-    words: list[WordTime]
-    segments: list[SegmentTime]
-    chars: list[CharacterTime]
-
-
-class TranscribeBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer of `/transcribe`; `timestamps` is there only when asked for."""
-
-    text: str
-    timestamps: Timestamps | None = None
-
-
+_VTT: Final = "text/vtt"
+_MODEL = form_field("The served model's id, its short name, or an alias. Missing: the served model.")
+_FORMAT = form_field("How to answer. `srt`, `vtt` and `text` are bare text.", one_of=FORMATS, default="json")
+_PROMPT = form_field("Accepted and ignored: this model takes no prompt.")
+_TEMPERATURE = form_field(
+    "Checked and echoed: decoding is greedy, so it changes nothing.", kind="number", least=0, most=1, default=0
+)
 _TRANSCRIPTION_FIELDS: Final = {
-    "model": form_field("The served model's id, its short name, or an alias. Missing: the served model."),
-    "response_format": form_field("How to answer: `json` or `text`.", one_of=_FORMATS, default="json"),
-    "stream": form_field("Only `false`: answers come whole.", kind="boolean", default=False),
+    "model": _MODEL,
+    "language": form_field("A language the model speaks, as code (`en`, `en-US`) or name; empty or missing is fine."),
+    "languages[]": form_field("Languages of which the model must speak one.", many=True),
+    "keywords[]": form_field(
+        "Words and phrases that may well be said, as they should be written: recognition leans towards them.",
+        many=True,
+        most=MOST_KEYWORDS,
+        longest=LONGEST_KEYWORD,
+    ),
+    "prompt": _PROMPT,
+    "response_format": _FORMAT,
+    "temperature": _TEMPERATURE,
+    "include[]": form_field("`logprobs` adds token log-probabilities to `json` and to events.", one_of=("logprobs",), many=True),
+    "timestamp_granularities[]": form_field(
+        "Which times `verbose_json` has: `segment` if nothing is asked for. `char` is an extension.",
+        one_of=GRANULARITIES,
+        many=True,
+    ),
+    "stream": form_field("Answer `json` as server-sent events.", kind="boolean", default=False),
+    "chunking_strategy": form_field(
+        "`auto`, or an object of type `server_vad` with `threshold` (0 to 1), `prefix_padding_ms` (0 to 2000) and"
+        " `silence_duration_ms` (0 to 10000): as JSON, or each member as a field `chunking_strategy[threshold]` and so on. With"
+        " an object every span of speech is recognised by itself."
+    ),
+    "known_speaker_names[]": form_field("Accepted and ignored: speakers are not told apart.", many=True),
+    "known_speaker_references[]": form_field("Accepted and ignored: speakers are not told apart.", many=True),
 }
+_TRANSLATION_FIELDS: Final = {
+    "model": _MODEL, "prompt": _PROMPT, "response_format": _FORMAT, "temperature": _TEMPERATURE,
+}  # fmt: skip
 _TRANSCRIBE_FIELDS: Final = {
     "include_timestamps": form_field("Whether to answer times too.", kind="boolean", default=False),
     "should_chunk": form_field("Accepted and ignored: long audio is always cut.", kind="boolean", default=True),
 }
+BODIES: Final = (TranscriptionBody, VerboseBody, TranslationBody, TextDelta, TextDone)  # for the API's document
+_TEXTS: Final = {MediaType.TEXT: (str,), _VTT: (str,)}
 
 
 @post(
     ["/v1/audio/transcriptions", "/audio/transcriptions"],
     status_code=200,  # Litestar's own default is 201
-    operation_class=form_operation(_TRANSCRIPTION_FIELDS),
-    responses=error_responses(400, 404, 413, 500, 503),
+    operation_class=form_operation(
+        _TRANSCRIPTION_FIELDS,
+        answers={"application/json": (TranscriptionBody, VerboseBody), **_TEXTS, EVENT_STREAM: (TextDelta, TextDone)},
+    ),
+    responses=error_responses(400, 401, 404, 413, 500, 503),
     tags=["audio"],
 )
 async def create_transcription(
@@ -96,21 +101,54 @@ async def create_transcription(
     transcriber: NamedDependency[Transcriber],
     bridge: NamedDependency[Bridge],
     settings: NamedDependency[Settings],
-) -> Response[TranscriptionBody] | Response[str]:
+) -> Response[TranscriptionBody] | Response[VerboseBody] | Response[str] | EventStream:
     """Transcribe a file."""
-    answer_format = _response_format(form)
+    languages = engine.recognizer().facts.languages
+    request = read_transcription(form, languages=languages)
     check_model(form.text("model"), engine, settings)
-    result = await heard(form, transcriber, bridge)
-    if answer_format == "text":
-        return Response(result.transcript.text + "\n", media_type=MediaType.TEXT)
-    return Response(TranscriptionBody(text=result.transcript.text, usage=DurationUsage(seconds=round(result.duration_s, 3))))
+    if request.stream:
+        parts = parts_of(form.take_upload(), _file_options(request), transcriber, bridge)
+        return await streamed(parts, logprobs=request.logprobs)
+    result = await heard(form, _file_options(request), transcriber, bridge)
+    if request.answer_format == "json":
+        return Response(
+            TranscriptionBody(
+                text=result.transcript.text,
+                logprobs=log_probabilities(result.transcript.tokens) if request.logprobs else None,
+                usage=DurationUsage(seconds=round(result.duration_s, 3)),
+            )
+        )
+    return _formatted(result, request, task="transcribe", language=language_name(languages[0]))
+
+
+@post(
+    ["/v1/audio/translations", "/audio/translations"],
+    status_code=200,
+    operation_class=form_operation(_TRANSLATION_FIELDS, answers={"application/json": (TranslationBody, VerboseBody), **_TEXTS}),
+    responses=error_responses(400, 401, 404, 413, 500, 503),
+    tags=["audio"],
+)
+async def create_translation(
+    form: NamedDependency[Form],
+    engine: NamedDependency[Engine],
+    transcriber: NamedDependency[Transcriber],
+    bridge: NamedDependency[Bridge],
+    settings: NamedDependency[Settings],
+) -> Response[TranslationBody] | Response[VerboseBody] | Response[str]:
+    """Write English speech down in English: the model hears no other language, so a translation is the transcription."""
+    request = TranscriptionRequest(answer_format=read_format(form), temperature=read_temperature(form))
+    check_model(form.text("model"), engine, settings)
+    result = await heard(form, _file_options(request), transcriber, bridge)
+    if request.answer_format == "json":
+        return Response(TranslationBody(text=result.transcript.text))
+    return _formatted(result, request, task="translate", language=language_name("en"))
 
 
 @post(
     "/transcribe",
     status_code=200,
     operation_class=form_operation(_TRANSCRIBE_FIELDS),
-    responses=error_responses(400, 413, 500, 503),
+    responses=error_responses(400, 401, 413, 500, 503),
     tags=["audio"],
 )
 async def transcribe(
@@ -118,33 +156,25 @@ async def transcribe(
 ) -> TranscribeBody:
     """Transcribe a file, in the form of the service this one replaces."""
     wanted = form.flag("include_timestamps")
-    transcript = (await heard(form, transcriber, bridge)).transcript
-    return TranscribeBody(text=transcript.text, timestamps=_timestamps(transcript) if wanted else None)
+    transcript = (await heard(form, FileOptions(), transcriber, bridge)).transcript
+    return TranscribeBody(text=transcript.text, timestamps=timestamps(transcript) if wanted else None)
 
 
-def _response_format(form: Form) -> str:
-    asked = form.text("response_format") or "json"
-    if form.flag("stream"):
-        raise UnsupportedValueError("`stream` is not offered: leave it out or send `false`", field="stream")
-    if asked in _FORMATS_REFUSED:
-        raise UnsupportedValueError(
-            f"`response_format` `{asked}` is not offered: send {_listed(_FORMATS)}", field="response_format"
-        )
-    if asked not in _FORMATS:
-        raise InvalidRequestError(f"`response_format` must be {_listed(_FORMATS)}", field="response_format")
-    return asked
+def _file_options(request: TranscriptionRequest) -> FileOptions:
+    return FileOptions(recognition=request.recognition, chunking=request.chunking, voice=request.answer_format == "verbose_json")
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return " or ".join(f"`{name}`" for name in names)
-
-
-def _timestamps(transcript: Transcript) -> Timestamps:
-    def times(start_s: float, end_s: float) -> dict[str, float]:
-        return {"start": round(start_s, 3), "end": round(end_s, 3)}
-
-    return Timestamps(
-        words=[WordTime(word=word.text, **times(word.start_s, word.end_s)) for word in transcript.words],
-        segments=[SegmentTime(segment=part.text, **times(part.start_s, part.end_s)) for part in transcript.segments],
-        chars=[CharacterTime(char=sign.text, **times(sign.start_s, sign.end_s)) for sign in transcript.characters],
-    )
+def _formatted(result: Heard, request: TranscriptionRequest, *, task: str, language: str) -> Response[VerboseBody] | Response[str]:
+    transcript = result.transcript
+    match request.answer_format:
+        case "verbose_json":
+            body = verbose_body(
+                result, task=task, language=language, granularities=request.granularities, temperature=request.temperature
+            )
+            return Response(body)
+        case "srt":
+            return Response(srt_of(transcript), media_type=MediaType.TEXT)
+        case "vtt":
+            return Response(vtt_of(transcript), media_type=_VTT)
+        case _:
+            return Response(transcript.text + "\n", media_type=MediaType.TEXT)

@@ -1,0 +1,117 @@
+"""What a request passes before Litestar sees it, and its answer on the way out: keys, other origins, HEAD.
+
+Litestar's own middleware runs only where a route matches; these hold for unknown paths and wrong methods too.
+"""
+
+import re
+from collections.abc import Iterable
+from copy import copy
+from typing import Final
+
+from litestar import Request
+from litestar.datastructures import MutableScopeHeaders, State
+from litestar.enums import HttpMethod, ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import BAD_KEY, body_of
+from ..keys import Keys, bearer_key
+from .answers import error_answer
+from .requests import note
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})  # asked by what has no key: orchestrators and load balancers
+_EXPOSED: Final = b"x-request-id, retry-after, x-should-retry"  # what OpenAI's client reads of an answer
+_METHODS: Final = b"GET, POST, OPTIONS"
+_USUAL_HEADERS: Final = b"authorization, content-type"
+_HEADER_NAMES: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*")
+_PREFLIGHT_TTL_S: Final = 600
+
+
+class KeyDoor(ASGIMiddleware):
+    """Refuses with 401, before anything of the body is read, who brings no key of the service's."""
+
+    scopes = (ScopeType.HTTP,)  # a WebSocket is told why it is refused, in its own protocol
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        offered = bearer_key(scope["headers"])
+        if scope["path"].rstrip("/") in OPEN_PATHS or self._keys.admit(offered):
+            await next_app(scope, receive, send)
+            return
+        note(error=BAD_KEY.code)
+        told = "no such API key" if offered else "an API key is needed"
+        answer = error_answer(BAD_KEY, body_of(BAD_KEY, f"{told}: send `Authorization: Bearer <key>` with a key of this service"))
+        request = Request[None, None, State](scope, receive, send)
+        await answer.to_asgi_response(app=None, request=request)(scope, receive, send)
+
+
+class OriginDoor(ASGIMiddleware):
+    """Lets the pages of some other origins use the service (CORS), and answers every preflight itself: it brings no key.
+
+    Litestar's `CORSConfig` falls short: to a foreign origin it tells methods and headers all the same, it replaces the
+    `Vary` of an answer and leaves its own out where no origin was sent, and it refuses a preflight in plain text.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        sent = dict(scope["headers"])
+        granted = self._granted(sent.get(b"origin"))
+        if scope.get("method") == HttpMethod.OPTIONS and b"origin" in sent and b"access-control-request-method" in sent:
+            # Credentials are never allowed: a key travels in a header that a page must set on purpose, no cookie means anything.
+            wanted = sent.get(b"access-control-request-headers", b"")
+            allowed = {
+                b"access-control-allow-methods": _METHODS,
+                # What is wanted, since `*` would not cover `Authorization`, and OpenAI's client sends `x-stainless-` anything.
+                b"access-control-allow-headers": wanted if _HEADER_NAMES.fullmatch(wanted) else _USUAL_HEADERS,
+                b"access-control-max-age": str(_PREFLIGHT_TTL_S).encode(),
+            }
+            headers = [*self._vary(), *granted, *(allowed.items() if granted else ())]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+
+        async def send_with_grant(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exposed = [(b"access-control-expose-headers", _EXPOSED)] if granted else []
+                message["headers"] = [*message["headers"], *self._vary(), *granted, *exposed]
+            await send(message)
+
+        await next_app(scope, receive, send_with_grant)
+
+    def _granted(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
+        if b"*" in self._origins:
+            return [(b"access-control-allow-origin", b"*")]  # with or without an origin, so that no cache must tell them apart
+        return [(b"access-control-allow-origin", origin)] if origin in self._origins and origin else []
+
+    def _vary(self) -> list[tuple[bytes, bytes]]:
+        return [(b"vary", b"Origin")] if self._origins and b"*" not in self._origins else []
+
+
+class HeadAsGet(ASGIMiddleware):
+    """Answers HEAD as GET without the body, since RFC 9110 (9.1) wants both everywhere and monitors like to ask so."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        is_head = scope.get("method") == HttpMethod.HEAD
+        if is_head:
+            scope = copy(scope)  # the log keeps the method that was sent
+            scope["method"] = HttpMethod.GET.value  # type: ignore[typeddict-unknown-key]  # a WebSocket never comes here
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableScopeHeaders.from_message(message)
+                allowed = [method.strip() for method in headers.get("allow", "").split(",")]
+                if "GET" in allowed and "HEAD" not in allowed:
+                    headers["allow"] = ", ".join(["HEAD", *allowed])
+            elif message["type"] == "http.response.body" and is_head:
+                message["body"] = b""
+            await send(message)
+
+        await next_app(scope, receive, send_head)

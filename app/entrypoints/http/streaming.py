@@ -1,0 +1,105 @@
+"""A transcript as server-sent events: its text piece by piece, then whole."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Response
+from litestar.response.base import ASGIResponse
+from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import Receive, Send
+
+from ...domain.errors import SpeechError
+from ...domain.transcriber import Part
+from ..errors import body_of_failure, internal_body
+from .bodies import Heard, TextDelta, TextDone, log_probabilities, token_usage
+
+log = structlog.stdlib.get_logger()
+
+EVENT_STREAM: Final = "text/event-stream"
+_HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # nginx and its like would hold events back
+
+
+class EventStream(Response[bytes]):
+    """Sends events as they come, until the last or until the client leaves; both times the generator is closed before the end.
+
+    Litestar's `Stream` waits for the client to leave even after the last event, and leaves a generator it gives up to the
+    garbage collector.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(b"", media_type=EVENT_STREAM, headers=_HEADERS)
+        self._events = events
+
+    def to_asgi_response(self, *_given: Any, **_settings: Any) -> ASGIResponse:
+        """Return what sends the events."""
+        return _Sending(self._events)
+
+
+class _Sending(ASGIStreamingResponse):
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(iterator=events, media_type=EVENT_STREAM, headers=_HEADERS)
+        self._events = events
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        async with aclosing(self._events):
+            sending, leaving = asyncio.create_task(self._stream(send)), asyncio.create_task(_left(receive))
+            try:
+                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (sending, leaving):
+                    task.cancel()
+                await asyncio.gather(sending, leaving, return_exceptions=True)
+            if not sending.cancelled():
+                sending.result()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def streamed(parts: AsyncGenerator[Part, None], *, logprobs: bool) -> EventStream:
+    """Answer with events.
+
+    The first part is waited for, so that whatever keeps the file from being transcribed at all is still answered by its status.
+    """
+    try:
+        first = await anext(parts)
+    except BaseException:
+        await parts.aclose()
+        raise
+    return EventStream(_events(first, parts, logprobs=logprobs))
+
+
+async def _events(first: Part, rest: AsyncGenerator[Part, None], *, logprobs: bool) -> AsyncGenerator[bytes, None]:
+    heard, sent = Heard(), 0
+    try:
+        async with aclosing(rest):
+            async for part in _chained(first, rest):
+                tokens = heard.add(part)
+                text = heard.transcript.text
+                if len(text) > sent:
+                    yield _frame(TextDelta(delta=text[sent:], logprobs=log_probabilities(tokens) if logprobs else None))
+                    sent = len(text)
+        transcript = heard.transcript
+        told = log_probabilities(transcript.tokens) if logprobs else None
+        yield _frame(TextDone(text=transcript.text, logprobs=told, usage=token_usage(heard)))
+    except SpeechError as failure:
+        yield _frame(body_of_failure(failure))
+    except Exception as failure:
+        log.error("stream_failed", exc_info=failure)
+        yield _frame(internal_body())
+
+
+async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncIterator[Part]:
+    yield first
+    async for part in rest:
+        yield part
+
+
+def _frame(body: msgspec.Struct) -> bytes:
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
