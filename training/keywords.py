@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from .evaluate import SENTENCES, normalised, spoken
 from .voices import KNOWN_EVALUATION_VOICES, Voice
 
 LEAST_LETTERS: Final = 4  # shorter words are nobody's keyword
+SENTENCES_PER_VOICE: Final = 100
 WORDS_PER_VOICE: Final = 25
 STRANGERS: Final = ("Kilimanjaro", "saxophone", "Wolfgang", "blueberry", "parliament")  # said in no evaluation sentence
 
@@ -43,11 +45,9 @@ def measure(recognizer: NemoRecognizer, voices: Sequence[Voice], work: Path) -> 
     sentences = SENTENCES.read_text().splitlines()
     found = Found()
     for voice in voices:
-        clips = [Clip(samples) for samples in spoken(voice, sentences, work)]
+        clips = [Clip(samples) for samples in spoken(voice, sentences, work)[:SENTENCES_PER_VOICE]]
         plain = [recognizer.recognize([clip], [Options()])[0] for clip in clips]
-        trials = [(i, word) for i, sentence in enumerate(sentences) for word in _mistaken(sentence, plain[i].text)][
-            :: max(1, len(sentences) // 100)
-        ][:WORDS_PER_VOICE]
+        trials = [(i, word) for i in range(len(clips)) for word in _mistaken(sentences[i], plain[i].text)][:WORDS_PER_VOICE]
         for i, word in trials:
             beside = (i + 1) % len(clips)
             said, neighbour = recognizer.recognize([clips[i], clips[beside]], [Options(keywords=(word,)), Options()])
@@ -55,7 +55,7 @@ def measure(recognizer: NemoRecognizer, voices: Sequence[Voice], work: Path) -> 
             found.mended += word not in _mistaken(sentences[i], said.text)
             found.neighbours += 1
             found.changed += neighbour != plain[beside]
-        for i, stranger in zip(range(0, len(sentences), 10), STRANGERS * len(sentences), strict=False):
+        for i, stranger in zip(range(0, len(clips), 2), cycle(STRANGERS), strict=False):
             said = recognizer.recognize([clips[i]], [Options(keywords=(stranger,))])[0]
             before, after = (_right(sentences[i], text) for text in (plain[i].text, said.text))
             found.others += len(before)

@@ -68,7 +68,7 @@ class PhoneHead(torch.nn.Module):
         self._linear = torch.nn.Linear(width, TARGETS_PER_FRAME * n_phones)
 
     def loss(self, hidden: Tensor, targets: Tensor, allowed: Tensor) -> Tensor:
-        """Mean cross-entropy in nats a half frame.
+        """Mean cross-entropy in nats a half frame; 0 where no target counts.
 
         Args:
             hidden: float32, shape (batch, n_frames, width).
@@ -78,4 +78,6 @@ class PhoneHead(torch.nn.Module):
         batch, n_frames, _ = hidden.shape
         logits = self._linear(hidden).view(batch, n_frames, TARGETS_PER_FRAME, -1)
         logits = logits.masked_fill(~allowed[:, None, None], -torch.inf)
-        return functional.cross_entropy(logits.flatten(0, 2), targets[:, :n_frames].flatten(), ignore_index=IGNORED)
+        wanted = targets[:, :n_frames].flatten()
+        total = functional.cross_entropy(logits.flatten(0, 2), wanted, ignore_index=IGNORED, reduction="sum")
+        return total / (wanted != IGNORED).sum().clamp(min=1)

@@ -102,8 +102,16 @@ def following(part: Transcript) -> Transcript:
     """Return `part` as it reads after another one: its first word begins with a space."""
     if not part.tokens or part.tokens[0].text.startswith(" "):
         return part
-    first = msgspec.structs.replace(part.tokens[0], text=f" {part.tokens[0].text}")
-    return Transcript(tokens=(first, *part.tokens[1:]))
+    return _beginning_with(f" {part.tokens[0].text}", part)
+
+
+def opening(part: Transcript) -> Transcript:
+    """Return `part` as it reads at the start: its tokens' texts joined are its text."""
+    return _beginning_with(part.tokens[0].text.lstrip(), part) if part.tokens else part
+
+
+def _beginning_with(text: str, part: Transcript) -> Transcript:
+    return Transcript(tokens=(msgspec.structs.replace(part.tokens[0], text=text), *part.tokens[1:]))
 
 
 def text_of(tokens: Sequence[Token]) -> str:

@@ -68,15 +68,21 @@ def test_a_taken_port_is_said() -> None:
 
 
 def test_the_demo_prints_what_it_heard_and_stays_until_ctrl_c() -> None:
-    with running_service(command="demo") as service:
+    key = "sk-nobody-else-may-read"
+    with running_service(command="demo", settings={"STT_API_KEYS": key}) as service:
         service.wait_until_ready()
         deadline_s = time.monotonic() + 60
         while "stays up" not in service.log and time.monotonic() < deadline_s:
             time.sleep(0.05)
         heard = next(line.removeprefix("heard: ") for line in service.log.splitlines() if line.startswith("heard: "))
-        asked = httpx.post(f"{service.url}/v1/audio/transcriptions", files={"file": SAMPLE.read_bytes()}, timeout=60)
+        headers = {"authorization": f"Bearer {key}"}
+        asked = httpx.post(
+            f"{service.url}/v1/audio/transcriptions", files={"file": SAMPLE.read_bytes()}, headers=headers, timeout=60
+        )
         assert heard == asked.json()["text"]
-        assert "curl -F file=@" in service.log
+        assert httpx.get(f"{service.url}/v1/models").status_code == 401
+        assert 'curl -H "Authorization: Bearer $KEY" -F file=@' in service.log
+        assert key not in service.log
         assert f"{service.url}/v1/audio/transcriptions" in service.log
         assert httpx.get(f"{service.url}/healthz").status_code == 200
         service.process.send_signal(signal.SIGINT)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from ...domain.transcriber import Part
-from ...domain.transcript import Character, Segment, Token, Transcript, Word, following
+from ...domain.transcript import Character, Segment, Token, Transcript, Word, following, opening
 
 _AUDIO_TOKENS_PER_S: Final = 10  # what the hosted API counts is not published; this is about what its answers show
 _SEEK_PER_S: Final = 100  # Whisper counts the start of a window in frames of 10 ms
@@ -156,7 +156,7 @@ class Heard:
     def add(self, part: Part) -> tuple[Token, ...]:
         """Take the next part; return its tokens as they read after those before."""
         self.duration_s, self.truncated = part.heard_s, part.truncated
-        tokens = (following(part.transcript) if self._tokens else part.transcript).tokens
+        tokens = (following if self._tokens else opening)(part.transcript).tokens
         self._tokens += tokens
         if tokens:
             self._parts.append(part)
