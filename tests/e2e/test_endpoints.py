@@ -40,7 +40,7 @@ def test_the_api_document_describes_the_endpoints(client: httpx.Client) -> None:
     operation = document["paths"]["/v1/audio/transcriptions"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["file"]
-    assert form["properties"]["response_format"]["enum"] == ["json", "text"]
+    assert form["properties"]["response_format"]["enum"] == ["json", "text", "srt", "vtt", "verbose_json"]
     assert {"200", "400", "404", "413", "500", "503"} <= set(operation["responses"])
 
 

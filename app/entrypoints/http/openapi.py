@@ -26,7 +26,6 @@ _REASONS: Final = {
     " audio cannot be used (`invalid_value`, `audio_too_short`, `audio_too_long`).",
     401: "No API key, or none this service knows (`invalid_api_key`); only where it has keys.",
     404: "There is no such model (`model_not_found`).",
-    406: "The answer is not offered in that form.",
     413: "The upload is larger than the limit (`file_too_large`).",
     500: "Our fault (`internal_error`).",
     503: "Not now: the service is full (`overloaded`), or its model is not ready (`not_ready`). `Retry-After` tells when to ask"

@@ -32,7 +32,7 @@ class TranscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
     chunking: Chunking | None = None
 
 
-class _VoiceActivity(msgspec.Struct, frozen=True, kw_only=True):
+class VoiceActivity(msgspec.Struct, frozen=True, kw_only=True):
     """OpenAI's `VadConfig` with its defaults; the upper limits are ours."""
 
     type: Literal["server_vad"]
@@ -139,9 +139,9 @@ def _chunking(form: Form) -> Chunking | None:
                 return None
             if whole in ("auto", '"auto"'):
                 return Chunking()
-            asked = msgspec.json.decode(whole, type=_VoiceActivity)
+            asked = msgspec.json.decode(whole, type=VoiceActivity)
         else:
-            asked = msgspec.convert(members, _VoiceActivity, strict=False)
+            asked = msgspec.convert(members, VoiceActivity, strict=False)
     except msgspec.DecodeError as fault:  # of JSON, and of what it says
         raise InvalidRequestError(
             f"`chunking_strategy` must be `auto` or an object of type `server_vad`: {fault}", field="chunking_strategy"

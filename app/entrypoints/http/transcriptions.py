@@ -10,6 +10,7 @@ from ...domain.subtitles import srt_of, vtt_of
 from ...domain.transcriber import FileOptions, Transcriber
 from ...settings import Settings
 from ..bridge import Bridge
+from ..errors import ErrorBody
 from .bodies import (
     DurationUsage,
     Heard,
@@ -31,6 +32,7 @@ from .parameters import (
     LONGEST_KEYWORD,
     MOST_KEYWORDS,
     TranscriptionRequest,
+    VoiceActivity,
     language_name,
     read_format,
     read_temperature,
@@ -67,9 +69,10 @@ _TRANSCRIPTION_FIELDS: Final = {
     ),
     "stream": form_field("Answer `json` as server-sent events.", kind="boolean", default=False),
     "chunking_strategy": form_field(
-        "`auto`, or an object of type `server_vad` with `threshold` (0 to 1), `prefix_padding_ms` (0 to 2000) and"
-        " `silence_duration_ms` (0 to 10000): as JSON, or each member as a field `chunking_strategy[threshold]` and so on. With"
-        " an object every span of speech is recognised by itself."
+        "`auto`, or an object as JSON; its members may also be sent as fields `chunking_strategy[threshold]` and so on. With an"
+        " object every span of speech is recognised by itself.",
+        one_of=("auto",),
+        or_object=VoiceActivity,
     ),
     "known_speaker_names[]": form_field("Accepted and ignored: speakers are not told apart.", many=True),
     "known_speaker_references[]": form_field("Accepted and ignored: speakers are not told apart.", many=True),
@@ -81,7 +84,7 @@ _TRANSCRIBE_FIELDS: Final = {
     "include_timestamps": form_field("Whether to answer times too.", kind="boolean", default=False),
     "should_chunk": form_field("Accepted and ignored: long audio is always cut.", kind="boolean", default=True),
 }
-BODIES: Final = (TranscriptionBody, VerboseBody, TranslationBody, TextDelta, TextDone)  # for the API's document
+BODIES: Final = (VoiceActivity, TranscriptionBody, VerboseBody, TranslationBody, TextDelta, TextDone)  # for the API's document
 _TEXTS: Final = {MediaType.TEXT: (str,), _VTT: (str,)}
 
 
@@ -90,7 +93,7 @@ _TEXTS: Final = {MediaType.TEXT: (str,), _VTT: (str,)}
     status_code=200,  # Litestar's own default is 201
     operation_class=form_operation(
         _TRANSCRIPTION_FIELDS,
-        answers={"application/json": (TranscriptionBody, VerboseBody), **_TEXTS, EVENT_STREAM: (TextDelta, TextDone)},
+        answers={"application/json": (TranscriptionBody, VerboseBody), **_TEXTS, EVENT_STREAM: (TextDelta, TextDone, ErrorBody)},
     ),
     responses=error_responses(400, 401, 404, 413, 500, 503),
     tags=["audio"],
