@@ -1,6 +1,7 @@
 """Real speech over a socket to the real service; what comes back is compared with what was said."""
 
 import io
+import json
 import threading
 import time
 import wave
@@ -107,6 +108,35 @@ def test_health_answers_while_five_minutes_are_transcribed(client: httpx.Client,
             over.set()
         watching.result()
     assert slowest_s < 1.0
+
+
+def test_a_reader_that_leaves_a_stream_ends_its_request(client: httpx.Client, service: Service) -> None:
+    """The event that ends a request has the file's length only if the file was heard to its end."""
+    quarter_hour = FORMATS["flac-flac-16000-mono"].encode(concatenated(recordings() * 12, gap_s=0.8))
+    asked: dict[str, Any] = {
+        "method": "POST",
+        "url": "/v1/audio/transcriptions",
+        "files": {"file": quarter_hour},
+        "data": {"stream": "true"},
+    }
+    with client.stream(**asked, headers={"x-request-id": "leaves-early"}) as answer:
+        assert next(answer.iter_lines()).startswith('data: {"type":"transcript.text.delta"')
+    assert "audio_s" not in finished(service, "leaves-early")
+    with client.stream(**asked, headers={"x-request-id": "stays"}) as answer:
+        assert '"transcript.text.done"' in list(answer.iter_lines())[-2]
+    assert finished(service, "stays")["audio_s"] > 900
+
+
+def finished(service: Service, request_id: str) -> dict[str, Any]:
+    """Wait for the event in the log that ends a request."""
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        for line in service.log.splitlines():
+            if f'"{request_id}"' in line and '"request_finished"' in line:
+                event: dict[str, Any] = json.loads(line)
+                return event
+        time.sleep(0.05)
+    raise AssertionError(f"{request_id} never ended:\n{service.log[-2_000:]}")
 
 
 def test_times_of_the_old_endpoint_lie_within_the_file(client: httpx.Client) -> None:
