@@ -54,7 +54,7 @@ def measure(recognizer: NemoRecognizer, voices: Sequence[Voice], work: Path) -> 
             found.wrong += 1
             found.mended += word not in _mistaken(sentences[i], said.text)
             found.neighbours += 1
-            found.changed += neighbour != plain[beside]
+            found.changed += neighbour.text != plain[beside].text
         for i, stranger in zip(range(0, len(clips), 2), cycle(STRANGERS), strict=False):
             said = recognizer.recognize([clips[i]], [Options(keywords=(stranger,))])[0]
             before, after = (_right(sentences[i], text) for text in (plain[i].text, said.text))
