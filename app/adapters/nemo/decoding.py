@@ -10,6 +10,7 @@ the duration.
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ...domain.errors import ModelUnavailableError
@@ -58,12 +59,18 @@ class Decoder:
         if computer is None:
             raise ModelUnavailableError("this transducer's prediction network (blank_as_pad off) is not supported")
         computer._confidence_measure = self._measure  # before the first decode, which may capture it into a graph
-        self._steered = SteeredDecoding(model)
-        self._steered.decoding.decoding.decoding_computer._confidence_measure = self._measure_steered
+        self._model = model
         encoder_stride = int(model.encoder.subsampling_factor)
         self._frames_per_s = 1 / (float(model.cfg.preprocessor.window_stride) * encoder_stride)  # 12.5 for Parakeet
         self._punctuation = frozenset(model.decoding.supported_punctuation or ())
         self._pieces = [_text(piece) for piece in model.tokenizer.ids_to_tokens(list(range(model.decoding.blank_id)))]
+
+    @cached_property
+    def _steered(self) -> SteeredDecoding:
+        """Built when the first keywords come: it takes time and some 70 MB that not everybody needs."""
+        steered = SteeredDecoding(self._model)
+        steered.decoding.decoding.decoding_computer._confidence_measure = self._measure_steered
+        return steered
 
     def hypotheses(self, encoded: "Tensor", lengths: "Tensor", keywords: Sequence[tuple[str, ...]]) -> list[Any]:
         """Decode a batch from the encoder: float, shape (batch, width, n_frames), with the keywords of each clip."""

@@ -76,15 +76,15 @@ async def streamed(parts: AsyncGenerator[Part, None], *, logprobs: bool) -> Even
 
 
 async def _events(first: Part, rest: AsyncGenerator[Part, None], *, logprobs: bool) -> AsyncGenerator[bytes, None]:
-    heard, sent = Heard(), 0
+    heard, held = Heard(), ""  # a space at the end belongs to the text only if more follows
     try:
         async with aclosing(rest):
             async for part in _chained(first, rest):
                 tokens = heard.add(part)
-                text = heard.transcript.text
-                if len(text) > sent:
-                    yield _frame(TextDelta(delta=text[sent:], logprobs=log_probabilities(tokens) if logprobs else None))
-                    sent = len(text)
+                said = held + "".join(token.text for token in tokens)
+                if delta := said.rstrip():
+                    yield _frame(TextDelta(delta=delta, logprobs=log_probabilities(tokens) if logprobs else None))
+                held = said[len(delta) :]
         transcript = heard.transcript
         told = log_probabilities(transcript.tokens) if logprobs else None
         yield _frame(TextDone(text=transcript.text, logprobs=told, usage=token_usage(heard)))
