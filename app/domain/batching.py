@@ -1,8 +1,13 @@
-"""Which waiting clips make the next batch: a pure function of what waits and the time."""
+"""Which waiting clips make the next batch: a pure function of what waits, the time, and what the engine is at."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
+
+_ALIKE: Final = 0.5  # of the longest clip's length: a shorter one would mostly pay for zeros; chosen, not tuned
+_SLACK_S: Final = 1.0  # clips that differ by less than this always are alike
+_FORGETTING: Final = 0.9  # weight of a batch in the measured pace against the one after it
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,26 +19,86 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     live: bool
 
 
-def next_batch(waiting: Sequence[Waiting], *, now_s: float, padded_s: float, linger_s: float) -> tuple[Waiting, ...]:
-    """Choose live before files, then the oldest and what is nearest to it in length; `()` while company may still come.
+class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How batches are made; what the operator sets and the recogniser prefers."""
 
-    The oldest clip of the first class is always in the batch, so nothing starves within its class. Every clip
-    costs as much as the longest in its batch, so clips join in the order of how alike in length they are, while
-    count times longest stays within `padded_s`. The first clip goes however long it is.
+    padded_s: float  # most that a batch may cost: clips times the longest of them, in seconds
+    linger_s: float = 0.004  # how long an idle recogniser waits for company
+    file_patience_s: float = 2.0  # a file's clip that has waited this long takes turns with live batches
+    file_run_s: float = 0.3  # longest run of a file batch while a live session is open: a running batch cannot be interrupted
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine is at when it asks for a batch."""
+
+    now_s: float
+    company: int = 1  # clips of the last batch: as many may be about to come again
+    ahead: bool = False  # every place to run is taken: the batch would only be prepared
+    after_live: bool = False  # the last batch was live
+    live_open: bool = False  # a live session is open
+    file_pace: float = 0.0  # measured seconds of run time for each padded second of a file batch; 0.0: unknown
+
+
+def next_batch(waiting: Sequence[Waiting], rules: BatchRules, moment: Moment) -> tuple[Waiting, ...]:
+    """Choose live before files, then the oldest and those like it in length; `()` while it is better to wait.
+
+    Every clip costs as much as the longest in its batch, so clips join in the order of how alike in length they are,
+    while count times longest stays within the batch's size. The oldest clip goes however long it is.
+
+    It is better to wait for company that is likely to come, for `linger_s` at most; and while others run, until a batch
+    is full, as it loses nothing by that.
+
+    Nothing starves: a class's oldest clip is in its next batch, and files that have waited `file_patience_s` get every
+    other batch at least. So a clip with k older ones of its class goes after at most k batches of its class, its turn
+    comes `file_patience_s` plus one live batch later at most, and between two turns of files lies one live batch.
     """
     if not waiting:
         return ()
-    live = any(item.live for item in waiting)
-    candidates = [item for item in waiting if item.live == live]
-    first = min(candidates, key=lambda item: (item.since_s, item.ticket))
-    if len(waiting) == 1 and now_s - first.since_s < linger_s:
-        return ()
-    chosen, longest_s = [first], first.duration_s
-    for item in sorted(candidates, key=lambda item: (abs(item.duration_s - first.duration_s), item.ticket)):
-        if item is first:
-            continue
-        stretched_s = max(longest_s, item.duration_s)
-        if (len(chosen) + 1) * stretched_s <= padded_s:
+    oldest = {item.live: item for item in sorted(waiting, key=lambda item: (item.since_s, item.ticket), reverse=True)}
+    live = True in oldest and not (moment.after_live and False in oldest and _due(oldest[False], rules, moment))
+    size_s = rules.padded_s if live else _file_padded_s(rules, moment)
+    chosen, full = _alike([item for item in waiting if item.live == live], oldest[live], size_s)
+    if moment.ahead:
+        go = full and (live or not moment.live_open)
+    else:
+        go = full or len(waiting) >= moment.company or moment.now_s - oldest[live].since_s >= rules.linger_s
+    return chosen if go else ()
+
+
+def _due(item: Waiting, rules: BatchRules, moment: Moment) -> bool:
+    return moment.now_s - item.since_s >= rules.file_patience_s
+
+
+def _file_padded_s(rules: BatchRules, moment: Moment) -> float:
+    if not moment.live_open or moment.file_pace <= 0:
+        return rules.padded_s
+    return min(rules.padded_s, rules.file_run_s / moment.file_pace)
+
+
+def _alike(candidates: Sequence[Waiting], first: Waiting, size_s: float) -> tuple[tuple[Waiting, ...], bool]:
+    """Return `first` with those that join it, and whether there was no room for one more like them."""
+    chosen, longest_s, shortest_s = [first], first.duration_s, first.duration_s
+    others = [item for item in candidates if item is not first]
+    for item in sorted(others, key=lambda item: (abs(item.duration_s - first.duration_s), item.since_s, item.ticket)):
+        to_s, from_s = max(longest_s, item.duration_s), min(shortest_s, item.duration_s)
+        alike = to_s - from_s <= max(_SLACK_S, (1 - _ALIKE) * to_s)
+        if alike and (len(chosen) + 1) * to_s <= size_s:
             chosen.append(item)
-            longest_s = stretched_s
-    return tuple(chosen)
+            longest_s, shortest_s = to_s, from_s
+    return tuple(chosen), (len(chosen) + 1) * longest_s > size_s
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long batches run for each second they are padded to; the last few batches count most."""
+
+    run_s: float = 0.0
+    padded_s: float = 0.0
+
+    @property
+    def per_padded_s(self) -> float:
+        """Seconds of run time for one padded second; 0.0 before anything ran."""
+        return self.run_s / self.padded_s if self.padded_s else 0.0
+
+    def after(self, *, run_s: float, padded_s: float) -> "Pace":
+        """Return the pace with one more batch."""
+        return Pace(run_s=_FORGETTING * self.run_s + run_s, padded_s=_FORGETTING * self.padded_s + padded_s)

@@ -57,6 +57,14 @@ class ModelNotReadyError(UnavailableError):
     """The model is still loading, or has failed for good."""
 
 
+class DeadlineError(UnavailableError):
+    """The answer did not come in time, and is not waited for any longer."""
+
+
+class DeviceFailedError(SpeechError):
+    """The device the model runs on is lost for this process; a recogniser raises it, and nothing can be recognised any more."""
+
+
 class ModelUnavailableError(SpeechError):
     """The model cannot be had; the text names what to set."""
 

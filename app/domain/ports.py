@@ -22,7 +22,8 @@ class RecognizerFacts(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...]  # ISO 639-1
     longest_clip_s: float  # a longer clip must be cut before it is handed in
     batch_padded_s: float  # preferred size of a batch: clips times the longest of them, in seconds
-    max_concurrent_batches: int = 1
+    max_concurrent_batches: int = 1  # calls of `recognize` at a time, each from a thread of its own
+    prepares_ahead: bool = False  # True: the last of them is only prepared while the others run
     device: str = "cpu"
     precision: str = "float32"
     demonstration: bool = False  # True: real, but nobody should rely on what it writes
@@ -48,6 +49,10 @@ class Recognizer(Protocol):
             One transcript for each clip, in order; what a clip's says does not depend on its neighbours. Token times
             are seconds from the clip's own start, never running back, within [0, clip.duration_s]; log-probabilities
             are at most 0. Silence gives no token.
+
+        Raises:
+            DeviceFailedError: The device is lost; no later call will succeed.
+            Exception: Anything else fails this batch alone, out of memory among it; the engine tries its halves.
         """
 
 

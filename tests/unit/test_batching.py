@@ -1,22 +1,26 @@
-"""The planner: who goes next, with whom, and that everybody goes."""
+"""The planner: who goes next, with whom, when it is better to wait, and that everybody goes."""
 
 from typing import Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.batching import Waiting, next_batch
+from app.domain.batching import BatchRules, Moment, Pace, Waiting, next_batch
 
 PADDED_S: Final = 60.0
 LINGER_S: Final = 0.5
+PATIENCE_S: Final = 2.0
+RULES: Final = BatchRules(padded_s=PADDED_S, linger_s=LINGER_S, file_patience_s=PATIENCE_S, file_run_s=0.3)
+LATE: Final = Moment(now_s=1_000.0)
 
 
 def clip(ticket: int, duration_s: float, *, since_s: float = 0.0, live: bool = False) -> Waiting:
     return Waiting(ticket=ticket, duration_s=duration_s, since_s=since_s, live=live)
 
 
-def plan(*waiting: Waiting, now_s: float = 100.0, padded_s: float = PADDED_S) -> tuple[int, ...]:
-    chosen = next_batch(waiting, now_s=now_s, padded_s=padded_s, linger_s=LINGER_S)
+def plan(*waiting: Waiting, moment: Moment = LATE, rules: BatchRules = RULES) -> tuple[int, ...]:
+    chosen = next_batch(waiting, rules, moment)
     assert set(chosen) <= set(waiting)
     return tuple(item.ticket for item in chosen)
 
@@ -32,28 +36,68 @@ queues = st.lists(
         clip(ticket, duration_s, since_s=since_s, live=live) for ticket, (duration_s, since_s, live) in enumerate(drawn)
     ]
 )  # fmt: skip
+moments = st.builds(
+    Moment, now_s=st.just(1_000.0), company=st.integers(1, 30), after_live=st.booleans(), live_open=st.booleans(),
+    file_pace=st.floats(0, 1),
+)  # fmt: skip
 
 
 def test_nothing_waiting_is_no_batch() -> None:
     assert plan() == ()
 
 
-def test_a_lone_clip_waits_for_company_only_for_its_linger() -> None:
+def test_a_clip_waits_for_the_company_of_the_last_batch_and_only_for_its_linger() -> None:
     alone = clip(1, 4.0, since_s=10.0)
-    assert plan(alone, now_s=10.25) == ()
-    assert plan(alone, now_s=10.5) == (1,)
+    assert plan(alone, moment=Moment(now_s=10.25, company=2)) == ()
+    assert plan(alone, moment=Moment(now_s=10.5, company=2)) == (1,)
 
 
-def test_two_clips_wait_for_nobody() -> None:
-    assert plan(clip(1, 4.0), clip(2, 4.0), now_s=0.0) == (1, 2)
+def test_a_clip_waits_for_nobody_where_the_last_one_was_alone() -> None:
+    assert plan(clip(1, 4.0, since_s=10.0), moment=Moment(now_s=10.0, company=1)) == (1,)
 
 
-def test_live_goes_before_files_however_long_they_have_waited() -> None:
+def test_as_many_as_the_last_batch_held_wait_for_nobody() -> None:
+    assert plan(clip(1, 4.0), clip(2, 4.0), moment=Moment(now_s=0.0, company=2)) == (1, 2)
+
+
+def test_a_full_batch_waits_for_nobody() -> None:
+    assert plan(clip(1, 31.0), clip(2, 31.0), moment=Moment(now_s=0.0, company=30)) == (1,)
+
+
+def test_while_another_batch_runs_only_a_full_one_is_prepared() -> None:
+    ahead = Moment(now_s=1_000.0, ahead=True)
+    assert plan(clip(1, 20.0), clip(2, 20.0), moment=ahead) == ()
+    assert plan(clip(1, 20.0), clip(2, 20.0), clip(3, 20.0), moment=ahead) == (1, 2, 3)
+
+
+def test_while_a_live_session_is_open_no_file_batch_is_prepared_ahead_of_it() -> None:
+    files = [clip(ticket, 20.0) for ticket in range(3)]
+    assert plan(*files, moment=Moment(now_s=1_000.0, ahead=True, live_open=True)) == ()
+    live = [clip(ticket, 20.0, live=True) for ticket in range(3)]
+    assert plan(*live, moment=Moment(now_s=1_000.0, ahead=True, live_open=True)) == (0, 1, 2)
+
+
+def test_live_goes_before_files() -> None:
     assert plan(clip(1, 4.0, since_s=0.0), clip(2, 4.0, since_s=99.0, live=True)) == (2,)
+
+
+def test_files_that_have_waited_long_take_turns_with_live() -> None:
+    waiting = [clip(1, 4.0, since_s=10.0), clip(2, 4.0, since_s=11.0, live=True)]
+    assert plan(*waiting, moment=Moment(now_s=10.0 + PATIENCE_S, after_live=True)) == (1,)
+    assert plan(*waiting, moment=Moment(now_s=10.0 + PATIENCE_S, after_live=False)) == (2,)
+    assert plan(*waiting, moment=Moment(now_s=9.9 + PATIENCE_S, after_live=True)) == (2,)
 
 
 def test_live_and_files_share_no_batch() -> None:
     assert plan(clip(1, 4.0), clip(2, 4.0, live=True), clip(3, 4.0), clip(4, 4.0, live=True)) == (2, 4)
+
+
+def test_while_a_live_session_is_open_a_file_batch_holds_what_runs_in_its_time() -> None:
+    files = [clip(ticket, 5.0) for ticket in range(12)]
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=0.02))) == 12
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=0.02, live_open=True))) == 3  # 15 s run for 0.3 s
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=0.0, live_open=True))) == 12  # nothing measured yet
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=9.0, live_open=True))) == 1  # one clip goes however slow
 
 
 def test_the_oldest_is_in_the_batch_and_of_the_same_age_the_first_to_come() -> None:
@@ -66,42 +110,67 @@ def test_clips_of_like_length_go_together() -> None:
     assert sorted(plan(*waiting)) == [1, 4, 5, 6, 7]
 
 
+def test_a_clip_does_not_join_much_longer_or_shorter_ones_though_there_is_room() -> None:
+    assert plan(clip(1, 4.0), clip(2, 8.0), clip(3, 8.1), clip(4, 2.0), clip(5, 1.9)) == (1, 4)
+    assert plan(clip(1, 0.2), clip(2, 1.2), clip(3, 1.21)) == (1, 2)  # within a second all are alike
+
+
 def test_a_clip_longer_than_a_whole_batch_goes_alone() -> None:
     assert plan(clip(1, 90.0), clip(2, 1.0), clip(3, 90.0)) == (1,)
 
 
 def test_a_clip_that_just_fits_goes_and_one_that_does_not_stays() -> None:
-    assert plan(clip(1, 10.0), clip(2, 30.0)) == (1, 2)
-    assert plan(clip(1, 10.0), clip(2, 30.1)) == (1,)
+    assert plan(clip(1, 20.0), clip(2, 30.0)) == (1, 2)
+    assert plan(clip(1, 20.0), clip(2, 30.1)) == (1,)
 
 
-@given(queues, st.floats(0.1, 200))
-def test_a_batch_holds_the_oldest_of_its_class_each_once_and_keeps_the_limit(queue: list[Waiting], padded_s: float) -> None:
-    chosen = next_batch(queue, now_s=1_000.0, padded_s=padded_s, linger_s=LINGER_S)
-    live = any(item.live for item in queue)
-    oldest = min((item for item in queue if item.live is live), key=lambda item: (item.since_s, item.ticket))
-    assert chosen[0] == oldest
+@given(queues, st.floats(0.1, 200), moments)
+def test_a_batch_is_of_one_class_holds_its_oldest_each_once_and_keeps_the_limit(
+    queue: list[Waiting], padded_s: float, moment: Moment
+) -> None:
+    chosen = next_batch(queue, BatchRules(padded_s=padded_s), moment)
+    live = chosen[0].live
+    assert chosen[0] == min((item for item in queue if item.live is live), key=lambda item: (item.since_s, item.ticket))
     assert all(item.live is live for item in chosen)
     assert len({item.ticket for item in chosen}) == len(chosen)
     assert len(chosen) == 1 or len(chosen) * max(item.duration_s for item in chosen) <= padded_s
 
 
-@given(queues, st.floats(0.1, 200))
-def test_every_clip_is_taken_in_the_end_and_none_later_than_its_turn(queue: list[Waiting], padded_s: float) -> None:
-    waiting, turns = list(queue), 0
-    taken: list[Waiting] = []
-    while waiting:
-        chosen = next_batch(waiting, now_s=1_000.0, padded_s=padded_s, linger_s=LINGER_S)
-        taken += chosen
+@given(queues, st.floats(0.1, 200), st.floats(0.1, 5.0))
+def test_no_clip_goes_later_than_its_turn_though_new_live_clips_never_end(
+    queue: list[Waiting], padded_s: float, run_s: float
+) -> None:
+    """The bound the planner states, with a live clip arriving before every batch."""
+    rules, now_s, after_live = BatchRules(padded_s=padded_s), 100.0, False
+    waiting = list(queue)
+    older = {item.ticket: sum(other.live is item.live and _age(other) < _age(item) for other in queue) for item in queue}
+    ticket = len(queue)
+    while any(item.ticket < len(queue) for item in waiting):
+        waiting.append(clip(ticket, 1.0, since_s=now_s, live=True))
+        ticket += 1
+        chosen = next_batch(waiting, rules, Moment(now_s=now_s, after_live=after_live))
+        for item in chosen:
+            if item.ticket < len(queue):
+                turns = older[item.ticket] + 1
+                assert now_s - 100.0 <= rules.file_patience_s + run_s + 2 * turns * run_s
         waiting = [item for item in waiting if item not in chosen]
-        turns += 1
-        assert turns <= len(queue)
-    assert sorted(item.ticket for item in taken) == [item.ticket for item in queue]
+        after_live, now_s = chosen[0].live, now_s + run_s
 
 
-@given(queues)
-def test_the_plan_does_not_depend_on_the_order_of_the_queue(queue: list[Waiting]) -> None:
-    mixed = queue[::-1]
-    assert next_batch(mixed, now_s=1_000.0, padded_s=PADDED_S, linger_s=LINGER_S) == next_batch(
-        queue, now_s=1_000.0, padded_s=PADDED_S, linger_s=LINGER_S
-    )
+def _age(item: Waiting) -> tuple[float, int]:
+    return item.since_s, item.ticket
+
+
+@given(queues, moments)
+def test_the_plan_does_not_depend_on_the_order_of_the_queue(queue: list[Waiting], moment: Moment) -> None:
+    assert next_batch(queue[::-1], RULES, moment) == next_batch(queue, RULES, moment)
+
+
+def test_the_pace_follows_the_last_batches() -> None:
+    pace = Pace()
+    assert pace.per_padded_s == 0
+    pace = pace.after(run_s=1.0, padded_s=10.0)
+    assert pace.per_padded_s == pytest.approx(0.1)
+    for _ in range(30):
+        pace = pace.after(run_s=3.0, padded_s=10.0)
+    assert pace.per_padded_s == pytest.approx(0.3, rel=0.05)

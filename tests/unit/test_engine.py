@@ -7,15 +7,22 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pytest
 
 from app.domain.audio import MODEL_RATE_HZ, Clip
-from app.domain.engine import Engine, EngineRules
-from app.domain.errors import ModelNotReadyError, ModelUnavailableError, OverloadedError, RecognitionError
+from app.domain.engine import BatchReport, Engine, EngineRules
+from app.domain.errors import (
+    DeviceFailedError,
+    ModelNotReadyError,
+    ModelUnavailableError,
+    OverloadedError,
+    RecognitionError,
+)
 from app.domain.ports import Options, Recognizer, RecognizerFacts
 from app.domain.transcript import Transcript
-from app.testing.recognizers import FakeRecognizer, GatedRecognizer
+from app.testing.recognizers import FAKE_FACTS, FakeRecognizer, GatedRecognizer
 
 PATIENCE_S: Final = 30.0  # no test waits for this long unless it fails
 OPTIONS: Final = Options()
@@ -80,11 +87,15 @@ def running(
 
 @contextmanager
 def busy(
-    inner: FakeRecognizer, *, max_waiting_s: float = 10_000.0, failures: list[BaseException] | None = None
+    inner: FakeRecognizer,
+    *,
+    max_waiting_s: float = 10_000.0,
+    linger_s: float = 0.0,
+    failures: list[BaseException] | None = None,
 ) -> Iterator[tuple[Engine, GatedRecognizer, "Future[Transcript]"]]:
     """An engine whose recogniser stands still in its first batch, of one clip of half a second."""
     gated = GatedRecognizer(inner)
-    with running(gated, max_waiting_s=max_waiting_s, failures=failures) as engine:
+    with running(gated, max_waiting_s=max_waiting_s, linger_s=linger_s, failures=failures) as engine:
         first = engine.submit(seconds(0.5), OPTIONS)
         assert gated.entered.wait(PATIENCE_S)
         yield engine, gated, first
@@ -261,8 +272,12 @@ def test_closing_finishes_what_is_queued_and_refuses_the_rest() -> None:
 
 
 def test_closing_does_not_wait_for_company_of_the_last_clip() -> None:
-    with running(FakeRecognizer(), linger_s=3_600.0) as engine:
-        answer = engine.submit(seconds(1), OPTIONS)
+    with busy(FakeRecognizer(), linger_s=3_600.0) as (engine, gated, _):
+        waiting = [engine.submit(seconds(1), OPTIONS) for _ in range(2)]
+        gated.let_go.set()
+        wait(waiting, PATIENCE_S)
+        answer = engine.submit(seconds(1), OPTIONS)  # after a batch of two it waits for a second clip
+        assert not answer.done()
         engine.close()
         assert answer.result(0).text == "Hello there."
 
@@ -305,3 +320,185 @@ def test_results_missing_from_a_batch_are_asked_for_again() -> None:
     with running(MiscountingRecognizer(lambda n_clips: max(1, n_clips - 1)), linger_s=0.05) as engine:
         waiting = [engine.submit(clip_of(16_000 + i), OPTIONS) for i in range(6)]
         assert [answer.result(PATIENCE_S).text for answer in waiting] == [f"n{16_000 + i}" for i in range(6)]
+
+
+class RaisingRecognizer(FakeRecognizer):
+    """Raises `failure` for every batch of more than `most` clips."""
+
+    def __init__(self, failure: BaseException, *, most: int = 0) -> None:
+        super().__init__(says_its_size)
+        self._failure, self._most = failure, most
+
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        if len(clips) > self._most:
+            self.batches.append(len(clips))
+            raise self._failure
+        return super().recognize(clips, options)
+
+
+def test_a_batch_too_large_for_memory_is_halved_until_it_fits() -> None:
+    recognizer = RaisingRecognizer(MemoryError("out of memory"), most=2)
+    with busy(recognizer) as (engine, gated, _):
+        waiting = [engine.submit(clip_of(16_000 + i), OPTIONS) for i in range(8)]
+        gated.let_go.set()
+        assert [answer.result(PATIENCE_S).text for answer in waiting] == [f"n{16_000 + i}" for i in range(8)]
+    assert recognizer.batches == [1, 8, 4, 2, 2, 4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "failure", [DeviceFailedError("the device is lost"), SystemExit(), KeyError("a defect of the engine's own")]
+)
+def test_everybody_is_answered_when_the_device_or_the_owner_is_lost(failure: BaseException) -> None:
+    """The last case: a listener that raises ends the thread as any defect outside the recogniser would."""
+    failures: list[BaseException] = []
+    recognizer = RaisingRecognizer(failure, most=1 if isinstance(failure, KeyError) else 0)
+    gated = GatedRecognizer(recognizer)
+    engine = engine_for(lambda: gated, failures=failures)
+
+    def listener(_report: BatchReport) -> None:
+        if isinstance(failure, KeyError):
+            raise failure
+
+    engine.on_batch(listener)
+    engine.start()
+    engine.loaded.result(PATIENCE_S)
+    first = engine.submit(seconds(0.5), OPTIONS)
+    assert gated.entered.wait(PATIENCE_S)
+    waiting = [engine.submit(seconds(1), OPTIONS, live=live) for live in (True, False)]
+    gated.let_go.set()
+    for answer in waiting:
+        assert isinstance(answer.exception(PATIENCE_S), ModelNotReadyError)
+    assert isinstance(first.exception(PATIENCE_S), ModelNotReadyError) or isinstance(failure, KeyError)
+    assert engine.state == "broken"
+    assert failures == [failure]
+    with pytest.raises(ModelNotReadyError, match="started again"):
+        engine.submit(seconds(1), OPTIONS)
+    engine.close()
+
+
+def test_what_was_admitted_is_taken_though_the_queue_is_full() -> None:
+    with busy(FakeRecognizer(), max_waiting_s=1.0) as (engine, gated, _):
+        waiting = [engine.submit(seconds(1), OPTIONS)]
+        with pytest.raises(OverloadedError):
+            engine.submit(seconds(1), OPTIONS)
+        waiting.append(engine.submit(seconds(1), OPTIONS, admitted=True))
+        assert engine.queue.n_clips == 2
+        assert engine.queue.audio_s == pytest.approx(2.0)
+        gated.let_go.set()
+        assert [answer.result(PATIENCE_S).text for answer in waiting] == ["Hello there."] * 2
+    assert engine.queue.n_clips == 0
+    assert engine.queue.audio_s == pytest.approx(0.0)
+
+
+class Meter:
+    """Counts how many batches are under way, and lets each go only when as many are as can be."""
+
+    def __init__(self, places: int) -> None:
+        self.met = threading.Barrier(places)
+
+    def __call__(self, _clip: Clip) -> str:
+        self.met.wait(PATIENCE_S)  # breaks, and fails the batch, unless `places` batches run at once
+        return "met"
+
+
+def test_as_many_batches_run_at_once_as_the_recogniser_allows() -> None:
+    facts = msgspec.structs.replace(FAKE_FACTS, max_concurrent_batches=3)
+    with running(FakeRecognizer(Meter(3), facts=facts)) as engine:
+        waiting = [engine.submit(seconds(4**i), OPTIONS) for i in range(3)]  # too unlike to share a batch
+        assert [answer.result(PATIENCE_S).text for answer in waiting] == ["met"] * 3
+
+
+def test_the_next_batch_is_handed_over_while_one_runs_but_only_when_it_is_full() -> None:
+    facts = msgspec.structs.replace(FAKE_FACTS, max_concurrent_batches=2, prepares_ahead=True)
+    recognizer = FakeRecognizer(says_its_size, facts=facts)
+    with busy(recognizer) as (engine, gated, _):
+        gated.entered.clear()
+        waiting = [engine.submit(seconds(20), OPTIONS) for _ in range(2)]
+        assert not gated.entered.wait(0.05)
+        assert engine.queue.n_clips == 2
+        waiting.append(engine.submit(seconds(20), OPTIONS))
+        assert gated.entered.wait(PATIENCE_S)
+        assert engine.queue.n_clips == 0
+        gated.let_go.set()
+        wait(waiting, PATIENCE_S)
+    assert sorted(recognizer.batches) == [1, 3]
+
+
+def test_file_batches_are_short_while_a_live_session_is_open() -> None:
+    """The clock is the recogniser's: a batch takes an eighth of its padded seconds, and 0.4 s is allowed: that is three clips."""
+    now_s = [0.0]
+
+    def slow(clip: Clip) -> str:
+        now_s[0] += clip.duration_s / 8
+        return "said"
+
+    recognizer = FakeRecognizer(slow)
+    gated = GatedRecognizer(recognizer)
+    reports: list[BatchReport] = []
+    engine = Engine(lambda: gated, now_s=lambda: now_s[0], rules=EngineRules(max_waiting_s=1e9, linger_s=0.0, file_run_s=0.4))
+    engine.on_batch(reports.append)
+    engine.start()
+    engine.loaded.result(PATIENCE_S)
+    first = engine.submit(seconds(1), OPTIONS)
+    assert gated.entered.wait(PATIENCE_S)
+    with engine.live_session():
+        waiting = [engine.submit(seconds(1), OPTIONS) for _ in range(9)]
+        gated.let_go.set()
+        wait([first, *waiting], PATIENCE_S)
+    gated.let_go.clear()
+    gated.entered.clear()
+    first = engine.submit(seconds(1), OPTIONS)
+    assert gated.entered.wait(PATIENCE_S)
+    waiting = [engine.submit(seconds(1), OPTIONS) for _ in range(9)]
+    gated.let_go.set()
+    wait([first, *waiting], PATIENCE_S)
+    engine.close()
+    assert recognizer.batches == [1, 3, 3, 3, 1, 9]
+    assert [report.run_s for report in reports] == pytest.approx([0.125, 0.375, 0.375, 0.375, 0.125, 1.125])
+
+
+def test_every_batch_is_reported() -> None:
+    reports: list[BatchReport] = []
+    gated = GatedRecognizer(FakeRecognizer(fails_on=lambda clip: clip.duration_s == 3.0))
+    engine = engine_for(lambda: gated)
+    engine.on_batch(reports.append)
+    engine.start()
+    engine.loaded.result(PATIENCE_S)
+    first = engine.submit(seconds(0.5), OPTIONS)
+    assert gated.entered.wait(PATIENCE_S)
+    waiting = [engine.submit(seconds(duration_s), OPTIONS) for duration_s in (2.0, 3.0)]
+    live = engine.submit(seconds(1.0), OPTIONS, live=True)
+    gated.let_go.set()
+    wait([first, live, *waiting], PATIENCE_S)
+    engine.close()
+    assert [(report.live, report.audio_s, report.failed) for report in reports] == [
+        (False, (0.5,), False), (True, (1.0,), False), (False, (2.0, 3.0), True), (False, (2.0,), False), (False, (3.0,), True),
+    ]  # fmt: skip
+    assert reports[2].padded_s == 6.0
+    assert all(report.run_s >= 0 and min(report.waited_s) >= 0 for report in reports)
+
+
+def test_a_full_queue_tells_how_long_it_lasts_at_the_measured_pace() -> None:
+    now_s = [0.0]
+
+    def slow(clip: Clip) -> str:
+        now_s[0] += clip.duration_s
+        return "said"
+
+    gated = GatedRecognizer(FakeRecognizer(slow))
+    engine = Engine(lambda: gated, now_s=lambda: now_s[0], rules=EngineRules(max_waiting_s=20.0, linger_s=0.0))
+    engine.start()
+    engine.loaded.result(PATIENCE_S)
+    gated.let_go.set()
+    engine.submit(seconds(5), OPTIONS).result(PATIENCE_S)
+    gated.let_go.clear()
+    gated.entered.clear()
+    running_clip = engine.submit(seconds(5), OPTIONS)
+    assert gated.entered.wait(PATIENCE_S)
+    waiting = engine.submit(seconds(17), OPTIONS)
+    with pytest.raises(OverloadedError) as refused:
+        engine.submit(seconds(5), OPTIONS)
+    assert refused.value.retry_after_s == 17
+    gated.let_go.set()
+    wait([running_clip, waiting], PATIENCE_S)
+    engine.close()
