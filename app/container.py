@@ -25,7 +25,12 @@ def _load_all(container: "Container") -> Recognizer:
 
 
 def _engine_rules(settings: Settings) -> EngineRules:
-    return EngineRules(max_waiting_s=settings.max_waiting_s, linger_s=settings.linger_ms / 1000)
+    return EngineRules(
+        max_waiting_s=settings.max_waiting_s,
+        linger_s=settings.linger_ms / 1000,
+        file_patience_s=settings.file_patience_s,
+        file_run_s=settings.file_run_ms / 1000,
+    )
 
 
 def _transcriber_rules(settings: Settings) -> TranscriberRules:

@@ -68,8 +68,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=1, description="Audio seconds that may wait for the model; more is refused with 503.")
     ] = 7_200.0
     linger_ms: Annotated[
-        float, Meta(ge=0, le=1000, description="How long, in milliseconds, an idle model waits for company for a lone clip.")
+        float,
+        Meta(ge=0, le=1000, description="How long, in milliseconds, an idle model waits for as many clips as its last batch held."),
     ] = 4.0
+    file_patience_s: Annotated[
+        float, Meta(ge=0, description="After waiting this long, in seconds, files take turns with live sessions at the model.")
+    ] = 2.0
+    file_run_ms: Annotated[
+        float,
+        Meta(
+            ge=1, le=60_000,
+            description="Longest batch of files, in milliseconds of measured model time, while a live session is open.",
+        ),
+    ] = 300.0  # fmt: skip
+    deadline_s: Annotated[
+        float,
+        Meta(gt=0, le=604_800, description="Longest time, in seconds, from the end of an upload to its answer; then 503."),
+    ] = 3_600.0
     max_requests: Annotated[
         int, Meta(ge=1, le=1024, description="Transcriptions under way at a time; further ones wait their turn.")
     ] = 64

@@ -20,9 +20,10 @@ from ..settings import Settings
 from .bridge import Bridge
 from .http.answers import HANDLERS, refuse_page
 from .http.debug import model_configuration
-from .http.doors import HeadAsGet, KeyDoor, OriginDoor
+from .http.doors import HeadAsGet, KeyDoor, OriginDoor, UntilLeft
 from .http.form import Form, read_form
 from .http.health import health, readiness
+from .http.metrics import Metrics, metrics
 from .http.models import list_models, retrieve_model
 from .http.openapi import describe
 from .http.requests import RequestLog
@@ -43,7 +44,8 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
     """
     settings: Settings = container.settings()
     engine: Engine = container.engine()
-    bridge = Bridge(workers=settings.max_requests)
+    bridge = Bridge(workers=settings.max_requests, deadline_s=settings.deadline_s)
+    numbers = Metrics(engine)
     started_unix_s = int(time())
 
     def provide_settings() -> Settings:
@@ -54,6 +56,9 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
 
     def provide_bridge() -> Bridge:
         return bridge
+
+    def provide_metrics() -> Metrics:
+        return numbers
 
     def provide_started_unix_s() -> int:
         return started_unix_s
@@ -87,12 +92,14 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             health,
             readiness,
             model_configuration,
+            metrics,
         ],
         dependencies={
             "settings": Provide(provide_settings, sync_to_thread=False),
             "engine": Provide(provide_engine, sync_to_thread=False),
             "bridge": Provide(provide_bridge, sync_to_thread=False),
             "transcriber": Provide(provide_transcriber, sync_to_thread=False),
+            "numbers": Provide(provide_metrics, sync_to_thread=False),
             "started_unix_s": Provide(provide_started_unix_s, sync_to_thread=False),
             "form": Provide(provide_form),
         },
@@ -111,6 +118,6 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
     describe(app.openapi_schema, *BODIES)
     # Around all of it, as Litestar's own middleware sees no request that no route takes. The last is the outermost: what
     # the others answer has an id too, and a browser may read a 401.
-    for door in (KeyDoor(Keys(settings.api_keys)), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog()):
+    for door in (UntilLeft(), KeyDoor(Keys(settings.api_keys)), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog()):
         app.asgi_handler = door(app.asgi_handler)
     return app

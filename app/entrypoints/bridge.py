@@ -3,18 +3,27 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ..domain.cancel import CancelToken
+from ..domain.errors import DeadlineError
 
 T = TypeVar("T")
+
+_RETRY_S: Final = 30  # what a client whose deadline has passed is told to wait
 
 
 class Bridge:
     """Runs the steps of blocking generators on worker threads; nothing of them touches the event loop."""
 
-    def __init__(self, *, workers: int) -> None:
-        """`workers` is how many generators may step at a time; further ones wait for a thread."""
+    def __init__(self, *, workers: int, deadline_s: float) -> None:
+        """Start threads.
+
+        Args:
+            workers: How many generators may step at a time; further ones wait for a thread.
+            deadline_s: How long a generator may take in all.
+        """
+        self._deadline_s = deadline_s
         self._workers: Executor = ThreadPoolExecutor(workers, thread_name_prefix="request")
 
     async def pull(self, start: Callable[[CancelToken], Generator[T, None, None]]) -> AsyncGenerator[T, None]:
@@ -22,16 +31,24 @@ class Bridge:
 
         Whoever stops listening, or is cancelled, sets the token; by the time that is over the running step has ended
         and the generator is closed, so that nothing uses what the caller lent it any longer.
+
+        Raises:
+            DeadlineError: It took too long; the token is set then, too.
         """
         steps = start(cancel := CancelToken())
+        deadline_s = asyncio.get_running_loop().time() + self._deadline_s
         running: Future[T | None] | None = None
         try:
             while True:
                 running = self._workers.submit(next, steps, None)
-                step = await asyncio.wrap_future(running)
+                async with asyncio.timeout_at(deadline_s):
+                    step = await asyncio.wrap_future(running)
                 if step is None:
                     return
                 yield step
+        except TimeoutError as passed:
+            told = f"the audio was not transcribed within the limit of {self._deadline_s:g} s"
+            raise DeadlineError(told, retry_after_s=_RETRY_S) from passed
         finally:
             cancel.cancel()
             await asyncio.shield(asyncio.wrap_future(self._workers.submit(_end, steps, running)))

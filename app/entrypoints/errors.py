@@ -8,6 +8,7 @@ from ..domain.errors import (
     AudioRejectedError,
     AudioTooLongError,
     AudioTooShortError,
+    DeadlineError,
     FileTooLargeError,
     InvalidRequestError,
     ModelNotReadyError,
@@ -57,6 +58,7 @@ _ROWS: Final[dict[type[SpeechError], Row]] = {
     FileTooLargeError: Row(413, INVALID, "file_too_large", "file"),
     UnknownModelError: Row(404, INVALID, "model_not_found", "model"),
     OverloadedError: Row(503, SERVER, "overloaded"),
+    DeadlineError: Row(503, SERVER, "overloaded"),
     ModelNotReadyError: Row(503, SERVER, "not_ready"),
     SpeechError: INTERNAL,
 }

@@ -16,6 +16,7 @@ import pytest
 import srt
 import webvtt
 from litestar import Litestar
+from structlog.testing import capture_logs
 
 from app.domain.audio import MODEL_RATE_HZ, Clip, Samples
 from app.domain.engine import Engine
@@ -26,7 +27,7 @@ from app.entrypoints.http.parameters import LONGEST_KEYWORD, MOST_KEYWORDS
 from app.settings import Settings
 from app.testing.contracts_audio import wav_bytes
 from app.testing.fakes import FakeVoiceDetector
-from app.testing.recognizers import FAKE_FACTS, FAKE_LOGPROB, FakeRecognizer, spoken_evenly
+from app.testing.recognizers import FAKE_FACTS, FAKE_LOGPROB, FakeRecognizer, GatedRecognizer, spoken_evenly
 
 from .service import PATIENCE_S, TRANSCRIPTIONS, Client, check_envelope, left_in, make_container, send, serving, tone, wav
 
@@ -459,12 +460,19 @@ class Reader:
             await self.reads.wait()
 
 
-def running_in_windows(check: Callable[[Litestar, FakeRecognizer, Engine], Awaitable[None]]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  # threads bring it about, and none of them has an event to tell
+        await asyncio.sleep(0.001)
+
+
+def running_in_windows(
+    check: Callable[[Litestar, FakeRecognizer, Engine], Awaitable[None]], other: GatedRecognizer | None = None
+) -> None:
     """Run `check` beside an application that hears one window of five seconds at a time."""
 
     async def run() -> None:
         recognizer = FakeRecognizer("Word.", facts=msgspec.structs.replace(FAKE_FACTS, batch_padded_s=5.0))
-        container = make_container(Settings(single_pass_s=5, window_s=5), lambda: recognizer)
+        container = make_container(Settings(single_pass_s=5, window_s=5), lambda: other or recognizer)
         app = create_app(container)
         async with app.lifespan():
             await asyncio.to_thread(container.engine().loaded.result, PATIENCE_S)
@@ -487,6 +495,30 @@ def test_a_reader_that_leaves_cancels_the_rest(tmp_path: Path, monkeypatch: pyte
         assert left_in(tmp_path) == []
 
     running_in_windows(check)
+
+
+def test_a_client_that_leaves_before_its_answer_cancels_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    inner = FakeRecognizer("Word.", facts=msgspec.structs.replace(FAKE_FACTS, batch_padded_s=5.0))
+    gated = GatedRecognizer(inner)
+
+    async def check(app: Litestar, engine: Engine) -> None:
+        reader = Reader()
+        asking = asyncio.create_task(reader.ask(app))
+        await asyncio.to_thread(gated.entered.wait, PATIENCE_S)
+        await until(lambda: engine.queue.n_clips > 0)
+        reader.left.set()
+        await until(lambda: engine.queue.n_clips == 0)  # what waits is withdrawn while the first window still runs
+        gated.let_go.set()
+        with capture_logs() as logs:
+            await asking
+        assert len(inner.heard) == 1
+        assert reader.taken == []
+        assert left_in(tmp_path) == []
+        (finished,) = [event for event in logs if event["event"] == "request_finished"]
+        assert finished["left"] is True
+
+    running_in_windows(lambda app, _recognizer, engine: check(app, engine), gated)
 
 
 def test_a_reader_that_does_not_read_holds_nobody_up() -> None:

@@ -62,6 +62,7 @@ OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
     ("GET", "/healthz"): {200},
     ("GET", "/readyz"): {200, 503},
     ("GET", "/debug/cfg"): {200, 401, 503},
+    ("GET", "/metrics"): {200, 401},
 }
 Document = dict[str, Any]
 Case = schemathesis.Case[Any]

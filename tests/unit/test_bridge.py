@@ -8,6 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from app.domain.cancel import CancelToken
+from app.domain.errors import DeadlineError
 from app.entrypoints.bridge import Bridge
 
 
@@ -31,7 +32,7 @@ class Steps:
 
 def test_all_steps_come_in_order() -> None:
     async def pull() -> list[int]:
-        bridge = Bridge(workers=1)
+        bridge = Bridge(workers=1, deadline_s=30.0)
         found = [step async for step in bridge.pull(lambda _cancel: (i for i in range(1, 6)))]
         bridge.close()
         return found
@@ -48,7 +49,7 @@ def test_whoever_is_cancelled_finds_the_generator_closed() -> None:
                 pass
 
     async def run() -> None:
-        bridge = Bridge(workers=1)
+        bridge = Bridge(workers=1, deadline_s=30.0)
         listening = asyncio.create_task(listen(bridge))
         await asyncio.to_thread(steps.blocked.wait, 30)
         listening.cancel()
@@ -60,13 +61,27 @@ def test_whoever_is_cancelled_finds_the_generator_closed() -> None:
     asyncio.run(run())
 
 
+def test_a_generator_that_takes_too_long_is_ended() -> None:
+    steps = Steps()
+
+    async def pull() -> None:
+        bridge = Bridge(workers=1, deadline_s=0.05)
+        with pytest.raises(DeadlineError, match=r"0\.05 s") as passed:
+            _ = [step async for step in bridge.pull(steps.start)]
+        assert passed.value.retry_after_s > 0
+        assert steps.closed.is_set()
+        bridge.close()
+
+    asyncio.run(pull())
+
+
 def test_a_failing_step_reaches_the_listener() -> None:
     def fail(_cancel: CancelToken) -> Generator[int, None, None]:
         yield 1
         raise ValueError("no second step")
 
     async def pull() -> None:
-        bridge = Bridge(workers=2)
+        bridge = Bridge(workers=2, deadline_s=30.0)
         with pytest.raises(ValueError, match="no second step"):
             _ = [step async for step in bridge.pull(fail)]
         bridge.close()

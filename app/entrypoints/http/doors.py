@@ -3,10 +3,12 @@
 Litestar's own middleware runs only where a route matches; these hold for unknown paths and wrong methods too.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 from copy import copy
-from typing import Final
+from typing import Any, Final
 
 from litestar import Request
 from litestar.datastructures import MutableScopeHeaders, State
@@ -25,6 +27,7 @@ _METHODS: Final = b"GET, POST, OPTIONS"
 _USUAL_HEADERS: Final = b"authorization, content-type"
 _HEADER_NAMES: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*")
 _PREFLIGHT_TTL_S: Final = 600
+_LEFT: Final = {"type": "http.disconnect"}
 
 
 class KeyDoor(ASGIMiddleware):
@@ -91,6 +94,47 @@ class OriginDoor(ASGIMiddleware):
 
     def _vary(self) -> list[tuple[bytes, bytes]]:
         return [(b"vary", b"Origin")] if self._origins and b"*" not in self._origins else []
+
+
+class UntilLeft(ASGIMiddleware):
+    """Ends the work on a request whose client has left; watches from when the body has been read."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        read, left = asyncio.Event(), asyncio.Event()
+
+        async def receive_body() -> Any:
+            if read.is_set():
+                await left.wait()
+                return _LEFT
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                left.set()
+            if left.is_set() or not message.get("more_body"):
+                read.set()
+            return message
+
+        async def watch() -> None:
+            await read.wait()
+            while not left.is_set():
+                if (await receive())["type"] == "http.disconnect":
+                    left.set()
+
+        async def work() -> None:
+            await next_app(scope, receive_body, send)
+
+        working, watching = asyncio.create_task(work()), asyncio.create_task(watch())
+        try:
+            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if cut_off := not working.done():
+                note(left=True)
+                working.cancel()
+            watching.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
+        with suppress(asyncio.CancelledError) if cut_off else nullcontext():
+            working.result()
 
 
 class HeadAsGet(ASGIMiddleware):

@@ -1,6 +1,5 @@
 """A transcript as server-sent events: its text piece by piece, then whole."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
@@ -24,7 +23,7 @@ _HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # ng
 
 
 class EventStream(Response[bytes]):
-    """Sends events as they come, until the last or until the client leaves; both times the generator is closed before the end.
+    """Sends events as they come; the generator is closed before the request ends, however it ends.
 
     Litestar's `Stream` waits for the client to leave even after the last event, and leaves a generator it gives up to the
     garbage collector.
@@ -44,22 +43,9 @@ class _Sending(ASGIStreamingResponse):
         super().__init__(iterator=events, media_type=EVENT_STREAM, headers=_HEADERS)
         self._events = events
 
-    async def send_body(self, send: Send, receive: Receive) -> None:
+    async def send_body(self, send: Send, receive: Receive) -> None:  # noqa: ARG002  # the door watches who leaves
         async with aclosing(self._events):
-            sending, leaving = asyncio.create_task(self._stream(send)), asyncio.create_task(_left(receive))
-            try:
-                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (sending, leaving):
-                    task.cancel()
-                await asyncio.gather(sending, leaving, return_exceptions=True)
-            if not sending.cancelled():
-                sending.result()
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            await self._stream(send)
 
 
 async def streamed(parts: AsyncGenerator[Part, None], *, logprobs: bool) -> EventStream:
