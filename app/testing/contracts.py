@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -83,9 +85,17 @@ class RecognizerContract:
         assert all(len(language) == 2 and language.islower() for language in facts.languages), "ISO 639-1"
         assert facts.longest_clip_s >= spoken.duration_s
         assert facts.batch_padded_s > 0
-        assert facts.max_concurrent_batches >= 1
+        assert facts.max_concurrent_batches >= 1 + facts.prepares_ahead
         assert recognizer.facts == facts, "facts of a loaded model stay"
         assert msgspec.json.decode(msgspec.json.encode(facts), type=RecognizerFacts) == facts
+
+    def test_batches_that_run_at_a_time_change_nothing(self, recognizer: Recognizer, spoken: Clip) -> None:
+        half = Clip(spoken.samples[: spoken.samples.size // 2])
+        batches = [[spoken, half], [half], [silence(1.0), spoken]]
+        alone = [[_said(found) for found in _recognized(recognizer, batch)] for batch in batches]
+        with ThreadPoolExecutor(recognizer.facts.max_concurrent_batches) as owners:
+            for found, expected in zip(owners.map(partial(_recognized, recognizer), batches * 3), alone * 3, strict=True):
+                assert [_said(transcript) for transcript in found] == expected
 
     def test_the_configuration_is_plain_data(self, recognizer: Recognizer) -> None:
         configuration = recognizer.configuration()

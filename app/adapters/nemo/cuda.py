@@ -1,8 +1,10 @@
 """What only a CUDA device needs. Written from NeMo's and PyTorch's sources; the tests of this repository run without one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ...domain.errors import ModelUnavailableError
+from ...domain.errors import DeviceFailedError, ModelUnavailableError
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +54,25 @@ def place(model: Any, device: "torch.device", dtype: "torch.dtype") -> None:
 def moved(batch: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
     """Copy from page-locked memory, so that the copy runs beside what the device does."""
     return batch.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Tell a batch too large for the memory, which a smaller one may follow, from a device that is lost.
+
+    Raises:
+        torch.OutOfMemoryError: What the failed batch held in PyTorch's cache has been given back.
+        DeviceFailedError: After any other error of the device every later call fails too, until the process ends.
+    """
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        raise
+    except torch.AcceleratorError as failure:
+        raise DeviceFailedError("the CUDA device failed; start the service again") from failure
 
 
 def graphs_of(model: Any) -> str:
