@@ -15,10 +15,10 @@ from .voices import SPEECH_RATE_HZ
 
 Samples = NDArray[np.float32]
 
-CLEAN_SHARE: Final = 0.30  # of clips: level and padding only
-_NOISY_SHARE: Final = 0.60  # of all clips, as the two below; each is drawn apart among those that are not clean
-_ROOM_SHARE: Final = 0.25
-_BAND_SHARE: Final = 0.20
+CLEAN_SHARE: Final = 0.75  # of clips: level and padding only
+_NOISY_SHARE: Final = 0.20  # of all clips, as the two below; each is drawn apart among those that are not clean
+_ROOM_SHARE: Final = 0.08
+_BAND_SHARE: Final = 0.07
 _SNR_DB: Final = (5.0, 40.0)
 _PEAK_DB: Final = (-30.0, 0.0)  # of the finished clip, below full scale
 _FLOOR_DB: Final = (-90.0, -55.0)  # noise floor under a clip with no other noise, below full scale

@@ -43,8 +43,9 @@ def main() -> None:
     sentences = work / "sentences.json"
     if not sentences.exists():
         say("gathering text")
-        sentences.write_text(json.dumps([sentence.text for sentence in gather(seed, **SENTENCES)]))
-    texts: list[str] = json.loads(sentences.read_text())
+        sentences.write_text(json.dumps([(sentence.text, sentence.kind) for sentence in gather(seed, **SENTENCES)]))
+    kinds: dict[str, str] = dict(json.loads(sentences.read_text()))
+    texts = list(kinds)
     if stage in ("all", "speech"):
         say(f"{len(texts):,} sentences; synthesising speech")
         build(texts, TRAINING_VOICES, work / "speech", seed=seed)
@@ -54,7 +55,8 @@ def main() -> None:
     random.seed(seed)
     if stage in ("all", "train"):
         model = restore(arguments.start) if arguments.start else new_model(train_pieces(texts, work / "pieces"))
-        Trainer(model, Plan(hours=arguments.hours, seed=seed), work / "speech", work / "checkpoint.pt").run()
+        everyday = frozenset(text for text, kind in kinds.items() if kind == "everyday")
+        Trainer(model, Plan(hours=arguments.hours, seed=seed, often=everyday), work / "speech", work / "checkpoint.pt").run()
     if stage in ("all", "train", "evaluate"):
         checkpoint = torch.load(work / "checkpoint.pt", weights_only=True)
         model = restore(arguments.start) if arguments.start else new_model(work / "pieces")

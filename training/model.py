@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import torch
 
-from .tdt_loss import DURATIONS
+from .path_loss import DURATIONS
 
 PIECES: Final = 256  # the lattice grows with pieces and shrinks with their length; 256 was cheapest per step
 ENCODER_WIDTH: Final = 144
@@ -106,6 +106,14 @@ def configuration(pieces: Path) -> dict[str, Any]:
             "tdt_kwargs": {"fastemit_lambda": 0.0, "durations": list(DURATIONS), "sigma": 0.0, "omega": 0.0},
         },
     }  # fmt: skip
+
+
+def encoder_frames(n_samples: int) -> int:
+    """Count the frames the encoder gives for a clip: 10 ms steps, halved three times and rounded up; at least 1."""
+    frames = n_samples // 160
+    for _ in range(3):
+        frames = (frames + 1) // 2
+    return max(1, frames)
 
 
 def new_model(pieces: Path) -> EncDecRNNTBPEModel:
