@@ -24,6 +24,10 @@ class CancelToken:
         if self._cancelled:
             callback()
 
+    def forget(self, callback: Callable[[], object]) -> None:
+        """Take back what was given to `on_cancel`: what is done needs no cancelling, and is not kept alive for it."""
+        self._callbacks.remove(callback)
+
     def check(self) -> None:
         """Raise `CancelledError` if nobody waits any more."""
         if self._cancelled:

@@ -1,5 +1,6 @@
 """Use case: a file in, its transcript out, part by part."""
 
+import math
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
@@ -14,13 +15,15 @@ from .cancel import CancelToken
 from .engine import Engine
 from .errors import AudioRejectedError, AudioTooShortError, CancelledError
 from .ports import AudioNormalizer, DecodeLimits, Options, VoiceDetector
+from .seams import Joiner
 from .transcript import Transcript
 from .voice_activity import SpanRules, VoiceTrack
 from .windows import Window, WindowCutter
 
 # Peak amplitude under which nothing can have been said: 2 steps of 16-bit audio, what dithered digital silence holds.
 SILENCE_PEAK: Final = 2 / 32_768
-_AHEAD: Final = 8  # windows of one file in the queue at a time; the next ones are cut when an answer has come
+_LEAST_AHEAD: Final = 8  # windows of one file in the queue at a time; the next ones are cut when an answer has come
+_BATCHES_AHEAD: Final = 2  # or as many as fill this many batches: one to run, one to wait
 
 
 class TranscriberRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +90,11 @@ class Transcriber:
                 raise AudioRejectedError("the file holds no audio")
             raise AudioTooShortError(duration_s=head.size / MODEL_RATE_HZ, least_s=SHORTEST_CLIP_S)
         if source.ended and options.chunking is None:
-            windows: Iterator[Window] = iter([Window(Clip(head), 0.0)])
+            windows: Iterator[Window] = iter([Window(clip=Clip(head), start_s=0.0)])
         else:
             windows = self._windows(head, source, options.chunking, min(self._rules.window_s, facts.longest_clip_s))
-        yield from self._recognized(windows, source, options, cancel)
+        ahead = max(_LEAST_AHEAD, math.ceil(_BATCHES_AHEAD * facts.batch_padded_s / self._rules.window_s))
+        yield from self._recognized(windows, source, options, cancel, ahead)
 
     def _windows(self, head: Samples, source: "_Source", chunking: Chunking | None, longest_s: float) -> Iterator[Window]:
         asked = chunking.spans if chunking else None
@@ -101,29 +105,36 @@ class Transcriber:
         yield from cutter.finish()
 
     def _recognized(
-        self, windows: Iterator[Window], source: "_Source", options: FileOptions, cancel: CancelToken
+        self, windows: Iterator[Window], source: "_Source", options: FileOptions, cancel: CancelToken, ahead: int
     ) -> Iterator[Part]:
         asked: deque[tuple[Window, Future[Transcript]]] = deque()
+        joiner, part, admitted = Joiner(), Part(transcript=Transcript(), heard_s=0.0), False
 
         def answered() -> Part:
             window, answer = asked.popleft()
-            voice = VoiceTrack(window.start_s, self._detector.probabilities(window.clip)) if options.voice else None
-            return Part(transcript=_answered(window, answer), start_s=window.start_s, heard_s=source.heard_s, voice=voice)
+            said = window.on_file(_result(answer))
+            cancel.forget(answer.cancel)
+            final = joiner.add(said, start_s=window.start_s, end_s=window.end_s, next_start_s=window.next_start_s)
+            voice = window.voice_on_file(self._detector.probabilities(window.clip)) if options.voice else None
+            return Part(transcript=final, start_s=window.start_s, heard_s=source.heard_s, voice=voice)
 
         try:
             for window in windows:
                 if np.abs(window.clip.samples).max(initial=0.0) <= SILENCE_PEAK:
                     continue
-                answer = self._engine.submit(window.clip, options.recognition)
+                answer = self._engine.submit(window.clip, options.recognition, admitted=admitted)
+                admitted = True  # what was begun is finished, however full the queue is by now
                 cancel.on_cancel(answer.cancel)
                 asked.append((window, answer))
-                while asked and (asked[0][1].done() or len(asked) >= _AHEAD):
-                    yield answered()
+                while asked and (asked[0][1].done() or len(asked) >= ahead):
+                    yield (part := answered())
             while asked:
-                yield answered()
+                yield (part := answered())
         finally:
             for _, answer in asked:
                 answer.cancel()
+        if (rest := joiner.finish()).tokens:
+            yield msgspec.structs.replace(part, transcript=rest)
         yield Part(transcript=Transcript(), heard_s=source.heard_s, last=True, truncated=source.truncated)
 
 
@@ -161,8 +172,8 @@ class _Source:
         return samples[:wanted]
 
 
-def _answered(window: Window, answer: "Future[Transcript]") -> Transcript:
+def _result(answer: "Future[Transcript]") -> Transcript:
     try:
-        return answer.result().shifted(window.start_s)
+        return answer.result()
     except FutureCancelledError as cancelled:
         raise CancelledError("the request was cancelled") from cancelled

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 SEGMENT_PAUSE_S: Final = 2.0  # silence between words that ends a segment though no sentence ended; chosen by ear
+LONGEST_WORD_S: Final = 6.0  # a word that is told to sound longer ends here; a telephone number written as one word takes five
 _SENTENCE_ENDS: Final = (".", "?", "!")
 
 
@@ -30,7 +31,7 @@ class Character(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """Text between spaces, punctuation included; `end_s` is where its last sounded piece ends."""
+    """Text between spaces, punctuation included; `end_s` is where its last sounded piece ends, `LONGEST_WORD_S` at most."""
 
     text: str
     start_s: float
@@ -124,10 +125,11 @@ def words_of(tokens: Sequence[Token]) -> tuple[Word, ...]:
 
     Punctuation has no sound, whatever time the model gave it: it never moves the end of its word (NeMo's rule too).
     """
-    return tuple(_word(group) for group in _grouped(tokens))
+    return tuple(word_of(group) for group in grouped(tokens))
 
 
-def _grouped(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+def grouped(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """Yield the tokens of each word in turn."""
     group: list[Token] = []
     for token in tokens:
         if token.text.startswith(" ") and text_of(group):
@@ -138,25 +140,27 @@ def _grouped(tokens: Sequence[Token]) -> Iterator[list[Token]]:
         yield group
 
 
-def _word(tokens: Sequence[Token]) -> Word:
-    sounded = [token for token in tokens if _sounds(token.text)] or tokens[:1]
+def word_of(tokens: Sequence[Token]) -> Word:
+    """Return the word that one group of tokens makes."""
+    sounded = [token for token in tokens if sounds(token)] or tokens[:1]
     return Word(
         text=text_of(tokens),
         start_s=sounded[0].start_s,
-        end_s=max(token.end_s for token in sounded),
+        end_s=min(max(token.end_s for token in sounded), sounded[0].start_s + LONGEST_WORD_S),
         logprob=math.fsum(token.logprob for token in tokens) / len(tokens),
     )
 
 
-def _sounds(text: str) -> bool:
-    return any(not unicodedata.category(character).startswith(("P", "Z")) for character in text)
+def sounds(token: Token) -> bool:
+    """Tell whether there is more in a token than punctuation and spaces."""
+    return any(not unicodedata.category(character).startswith(("P", "Z")) for character in token.text)
 
 
 def _sentences(tokens: Sequence[Token]) -> Iterator[list[Token]]:
     sentence: list[Token] = []
     last: Word | None = None
-    for group in _grouped(tokens):
-        word = _word(group)
+    for group in grouped(tokens):
+        word = word_of(group)
         if last is not None and (last.text.endswith(_SENTENCE_ENDS) or word.start_s - last.end_s > SEGMENT_PAUSE_S):
             yield sentence
             sentence = []

@@ -33,6 +33,7 @@ class SpeechSpan(msgspec.Struct, frozen=True, kw_only=True):
 
     start_s: float
     end_s: float
+    goes_on: bool = False  # nobody paused: it was cut for its length, and the next span begins where it ends
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_s < self.end_s:
@@ -65,6 +66,11 @@ class SpanFinder:
         self._quiet_since: int | None = None  # frame the present pause within it began at
         self._last_end_s = 0.0
         self._recent: deque[float] = deque(maxlen=round(_SEARCH_S / FRAME_S))  # probabilities of the present speech
+
+    @property
+    def now_s(self) -> float:
+        """Where the next frame begins."""
+        return self._now * FRAME_S
 
     @property
     def settled_s(self) -> float:
@@ -103,8 +109,10 @@ class SpanFinder:
         return None
 
     def _end(self, start: int, end: int) -> SpeechSpan | None:
-        start_s, speech_s = self._padded_start_s(start), (end - start) * FRAME_S
-        is_speech = end > start if self._goes_on else speech_s >= self._rules.least_speech_s
+        start_s = self._padded_start_s(start)
+        if self._goes_on:
+            end = max(end, start + 1)  # what was told to go on does, if only for a frame
+        is_speech = self._goes_on or (end - start) * FRAME_S >= self._rules.least_speech_s
         self._start, self._quiet_since, self._goes_on = None, None, False
         if not is_speech:
             return None
@@ -115,8 +123,8 @@ class SpanFinder:
         """Cut in two what is too long: the first part is returned, and the second goes on from the very same point."""
         first = max(self._now - len(self._recent), start + (self._now - start) // 2)
         recent = list(self._recent)[first - self._now :]
-        cut = first + min(range(len(recent)), key=recent.__getitem__)
-        span = SpeechSpan(start_s=self._padded_start_s(start), end_s=cut * FRAME_S)
+        cut = self._now - 1 - min(range(len(recent)), key=recent[::-1].__getitem__)  # of equals the last
+        span = SpeechSpan(start_s=self._padded_start_s(start), end_s=cut * FRAME_S, goes_on=True)
         self._start, self._goes_on, self._last_end_s = cut, True, span.end_s
         self._quiet_since = None if self._quiet_since is None else max(cut, self._quiet_since)
         return span

@@ -126,6 +126,23 @@ def test_speech_that_is_long_enough_is_all_in_spans(heard: Samples, rules: SpanR
                 assert any(span.start_s < middle_s < span.end_s for span in found), frame
 
 
+@given(probabilities, rules_of_every_kind)
+@example(frames((1, 300), (0, 12), (1, 60)), SpanRules(longest_s=LONGEST_S, least_silence_s=0.6))  # cut in what turns out a pause
+def test_what_goes_on_does_so_in_the_next_span_and_nothing_else_does(heard: Samples, rules: SpanRules) -> None:
+    found = speech_spans(heard, rules)
+    assert not found or not found[-1].goes_on
+    for before, after in pairwise(found):
+        if before.goes_on:
+            assert after.start_s == before.end_s
+            assert before.end_s - before.start_s >= rules.longest_s / 2 - 1
+    assert not math.isinf(rules.longest_s) or not any(span.goes_on for span in found)
+
+
+def test_of_equally_probable_frames_the_last_is_cut_at() -> None:
+    first, _ = spans((1, 400), rules=SpanRules(longest_s=LONGEST_S))
+    assert first[1] == pytest.approx(LONGEST_S, abs=RULES.pad_after_s + 2 * FRAME_S)
+
+
 @given(probabilities, rules_of_every_kind, st.data())
 def test_spans_do_not_depend_on_how_the_probabilities_come_in(heard: Samples, rules: SpanRules, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, heard.size), max_size=6)))
