@@ -28,6 +28,14 @@ format:
     uv run ruff format
     uv run ruff check --fix
 
+# Compare the service with the bare model and with NeMo on this machine (see bench/README.md)
+bench *flags:
+    uv run python -m bench {{flags}}
+
+# Look for word errors at the seams of an hour of known sentences
+seams *flags:
+    uv run python -m bench.seams {{flags}}
+
 # Make the bundled model anew: text, speech, training, evaluation (hours; see training/README.md)
 train-bundled *flags:
     uv run python -m training.bundled {{flags}}

@@ -1,0 +1,20 @@
+"""Names of the rows, which goals and tables look for."""
+
+from typing import Final
+
+BARE_ALL: Final = "bare call, all clips one by one"
+SHORT: Final = "one request, short clip"
+LONG: Final = "one request, long clip"
+WORDS: Final = "one request, long clip, verbose_json with words"
+TIMES: Final = "one request, long clip, /transcribe with timestamps"
+LOGPROBS: Final = "one request, long clip, logprobs"
+BARE_SHORT: Final = "bare call, short clip"
+BARE_LONG: Final = "bare call, long clip"
+NEMO_LONG: Final = "NeMo transcribe, long clip"
+NEMO32_LONG: Final = "NeMo transcribe float32, long clip"
+NEMO: Final = "NeMo transcribe, all clips sorted"
+NEMO32: Final = "NeMo transcribe float32, all clips sorted"
+EQUAL: Final = "closed loop, equal clips"
+OVERLOAD: Final = "overload"
+LONG_FILE: Final = "one long file"
+OUTSIDE: Final = "one request, short clip, instant model"

@@ -1,0 +1,85 @@
+"""The service under test: a real process, started as an operator would."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+import psutil
+
+from .child import ROOT, BenchError, last_lines
+
+_CONSOLE_SCRIPT: Final = Path(sys.executable).parent / "parakeet-stt"
+_PATIENCE_S: Final = 900.0  # a model of gigabytes from a slow disk
+_STOP_S: Final = 30.0  # for requests under way
+SERVE: Final = (str(_CONSOLE_SCRIPT), "serve")
+INSTANT: Final = (sys.executable, "-m", "bench.outside")  # the same without the model's time
+
+
+class Service(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A service that is ready."""
+
+    url: str
+    process: psutil.Process
+
+
+@contextmanager
+def running_service(settings: Mapping[str, str], *, log_path: Path, command: tuple[str, ...] = SERVE) -> Iterator[Service]:
+    """Start the service with `settings` (STT_ variables) alone, wait until it is ready, and end it on leaving.
+
+    It has a session of its own, so that Ctrl-C reaches the benchmark first, which then ends it properly.
+
+    Raises:
+        BenchError: It ended, or is not ready in time.
+    """
+    port = _free_port()
+    own = {name: value for name, value in os.environ.items() if not name.startswith("STT_")}
+    environment = {**own, "STT_PORT": str(port), **settings}
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url, process, log_path)
+        yield Service(url=url, process=psutil.Process(process.pid))
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Stop the service as an operator would, and its whole session if it does not stop: a worker must not stay behind."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log_path: Path) -> None:
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise BenchError(f"the service ended with {process.returncode}:\n{last_lines(log_path)}")
+        try:
+            if httpx.get(url + "/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass  # not listening yet
+        time.sleep(0.2)
+    raise BenchError(f"the service was not ready within {_PATIENCE_S:.0f} s:\n{last_lines(log_path)}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
