@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from app.adapters.nemo.decoding import Decoded, Decoder
 from app.adapters.nemo.quiet import quiet
 from app.adapters.nemo.recognizer import NemoRecognizer
 from app.adapters.nemo.source import locate
@@ -53,7 +54,11 @@ def alone(recognizer: NemoRecognizer, clips: list[Clip]) -> list[Transcript]:
 
 @pytest.fixture(scope="module")
 def reference() -> Any:
-    """The same file as NeMo restores it, nothing of ours changed but the dice and the padding."""
+    return as_nemo_restores_it()
+
+
+def as_nemo_restores_it() -> Any:
+    """The same file, nothing of ours changed but the dice and the padding."""
     with quiet():
         from nemo.collections.asr.models import EncDecRNNTBPEModel
 
@@ -182,14 +187,20 @@ def test_clips_of_a_batch_have_keywords_of_their_own(recognizer: NemoRecognizer,
     ]
 
 
-def test_a_steered_piece_has_the_probability_the_model_itself_gave_it(
-    recognizer: NemoRecognizer, reference: Any, clips: list[Clip]
-) -> None:
-    (steered,) = recognizer.recognize(clips[:1], [Options(keywords=("Zebra", "Mountain", "Telephone", "because", "another"))])
-    tokens = steered.tokens
-    expected = probabilities_by_hand(
-        reference, clips[0].samples, [token.id for token in tokens], [token.start_s for token in tokens]
+def test_a_steered_piece_has_the_probability_the_model_itself_gave_it(reference: Any, clips: list[Clip]) -> None:
+    """Of the whole steered text, before its keywords are picked out."""
+    model, samples = as_nemo_restores_it(), clips[0].samples
+    decoder = Decoder(model)
+    with torch.inference_mode():
+        features, n_features = model.preprocessor(input_signal=torch.from_numpy(samples)[None], length=torch.tensor([samples.size]))
+        encoded, n_frames = model.encoder(audio_signal=features, length=n_features)
+    (found,) = decoder.decoded(encoded, n_frames, [("Zebra", "Mountain", "Telephone", "because", "another")])
+    steered, plain = (
+        decoder.transcript(Decoded(hypothesis), duration_s=clips[0].duration_s) for hypothesis in (found.steered, found.plain)
     )
+    assert steered.text != plain.text
+    tokens = steered.tokens
+    expected = probabilities_by_hand(reference, samples, [token.id for token in tokens], [token.start_s for token in tokens])
     assert [token.logprob for token in tokens] == pytest.approx(np.log(expected).tolist(), abs=1e-3)
 
 

@@ -11,10 +11,11 @@ the duration.
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from ...domain.errors import ModelUnavailableError
 from ...domain.transcript import Token, Transcript
+from .insertion import with_keywords
 from .keywords import SteeredDecoding
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ _WORD_START: Final = "\N{LOWER ONE EIGHTH BLOCK}"  # SentencePiece's mark
 _UNKNOWN_TEXT: Final = " \N{DOUBLE QUESTION MARK} "  # what SentencePiece writes for a piece it does not know
 
 Model = Any  # NeMo ships no types
+
+
+class Decoded(NamedTuple):
+    """What NeMo heard in one clip by itself, and with the clip's keywords if it has some."""
+
+    plain: Any
+    steered: Any = None
+    keywords: tuple[str, ...] = ()
 
 
 class Decoder:
@@ -72,11 +81,14 @@ class Decoder:
         steered.decoding.decoding.decoding_computer._confidence_measure = self._measure_steered
         return steered
 
-    def hypotheses(self, encoded: "Tensor", lengths: "Tensor", keywords: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Decode a batch from the encoder: float, shape (batch, width, n_frames), with the keywords of each clip."""
-        if any(keywords):
-            return self._steered.hypotheses(encoded, lengths, keywords)
-        found: list[Any] = self._plain.rnnt_decoder_predictions_tensor(encoded, lengths, return_hypotheses=True)
+    def decoded(self, encoded: "Tensor", lengths: "Tensor", keywords: Sequence[tuple[str, ...]]) -> list[Decoded]:
+        """Decode a batch from the encoder: float, shape (batch, width, n_frames); those with keywords once more with them."""
+        plain = self._plain.rnnt_decoder_predictions_tensor(encoded, lengths, return_hypotheses=True)
+        found = [Decoded(hypothesis) for hypothesis in plain]
+        if rows := [i for i, of_clip in enumerate(keywords) if of_clip]:
+            again = self._steered.hypotheses(encoded[rows], lengths[rows], [keywords[i] for i in rows])
+            for i, hypothesis in zip(rows, again, strict=True):
+                found[i] = Decoded(plain[i], hypothesis, keywords[i])
         return found
 
     def _measure(self, log_probabilities: "Tensor") -> "Tensor":
@@ -91,8 +103,15 @@ class Decoder:
         chosen = (log_probabilities[:, :-1] + self._steered.bonus).argmax(dim=-1, keepdim=True)  # the last one is the blank
         return log_probabilities.gather(-1, chosen).squeeze(-1)
 
-    def transcript(self, hypothesis: Any, *, duration_s: float) -> Transcript:
-        """Read one hypothesis of a clip that lasts `duration_s`.
+    def transcript(self, decoded: Decoded, *, duration_s: float) -> Transcript:
+        """Read what was decoded of a clip that lasts `duration_s`."""
+        plain = self._read(decoded.plain, duration_s)
+        if decoded.steered is None:
+            return plain
+        return with_keywords(plain, self._read(decoded.steered, duration_s), decoded.keywords)
+
+    def _read(self, hypothesis: Any, duration_s: float) -> Transcript:
+        """Read one hypothesis.
 
         A token starts at the frame it was written at and lasts the duration the model gave it, at least one frame: a
         duration of 0 says that the next token sounds in the same frame. So starts and ends never run back, and none

@@ -19,7 +19,7 @@ from ...domain.errors import ModelUnavailableError
 from ...domain.ports import Options, RecognizerFacts
 from ...domain.transcript import Transcript
 from . import cuda
-from .decoding import Decoder, Model
+from .decoding import Decoded, Decoder, Model
 from .quiet import quiet
 from .source import Progress, locate, unheard
 
@@ -128,11 +128,11 @@ class NemoRecognizer:
         awake = [i for i, clip in enumerate(clips) if clip.samples.any()]
         if awake:
             keywords = [options[i].keywords for i in awake]
-            for i, hypothesis in zip(awake, self._hypotheses([clips[i].samples for i in awake], keywords), strict=True):
-                said[i] = self._decoder.transcript(hypothesis, duration_s=clips[i].duration_s)
+            for i, decoded in zip(awake, self._decoded([clips[i].samples for i in awake], keywords), strict=True):
+                said[i] = self._decoder.transcript(decoded, duration_s=clips[i].duration_s)
         return said
 
-    def _hypotheses(self, waves: Sequence[Samples], keywords: Sequence[tuple[str, ...]]) -> list[Any]:
+    def _decoded(self, waves: Sequence[Samples], keywords: Sequence[tuple[str, ...]]) -> list[Decoded]:
         lengths = np.array([max(wave.size, _LEAST_SAMPLES) for wave in waves], np.int64)
         padded = np.zeros((len(waves), int(lengths.max())), np.float32)
         for row, wave in zip(padded, waves, strict=True):
@@ -143,7 +143,7 @@ class NemoRecognizer:
                 features, n_features = self._model.preprocessor(input_signal=signal, length=n_samples)
                 encoded, n_frames = self._model.encoder(audio_signal=features.to(self._dtype), length=n_features)
             with self._decoding:
-                return self._decoder.hypotheses(encoded.to(self._decoder_dtype), n_frames, keywords)
+                return self._decoder.decoded(encoded.to(self._decoder_dtype), n_frames, keywords)
 
     @property
     def _on_cuda(self) -> bool:
@@ -166,7 +166,7 @@ class NemoRecognizer:
     def _warm_up(self) -> None:
         n_clips, clip_s = cuda.WARM_UP if self._on_cuda else (1, 1.0)
         noise = np.random.default_rng(0).normal(0.0, 0.01, round(clip_s * MODEL_RATE_HZ)).astype(np.float32)
-        self._hypotheses([noise] * n_clips, [()] * n_clips)
+        self._decoded([noise] * n_clips, [()] * n_clips)
 
 
 def _device(asked: str) -> "torch.device":
