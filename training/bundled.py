@@ -30,7 +30,7 @@ SENTENCES: Final = {"prose": 11_000, "docstrings": 5_000, "everyday": 13_000, "r
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("training/work"), help="where text, speech and checkpoints are kept")
-    parser.add_argument("--hours", type=float, default=78.0, help="hours of speech to hear in training, repeats counted")
+    parser.add_argument("--hours", type=float, default=220.0, help="hours of speech to hear in training, repeats counted")
     parser.add_argument("--from", dest="start", type=Path, help="a .nemo to go on from instead of random weights")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=BUNDLED)

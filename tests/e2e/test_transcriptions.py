@@ -49,11 +49,6 @@ def alone(service: Service) -> dict[str, str]:
         return {recording.name: transcribe(client, wav(recording.samples)) for recording in recordings()}
 
 
-# Strict: the model that hears well enough makes these fail as unexpectedly passed, and the mark goes.
-early_model = pytest.mark.xfail(strict=True, reason="the bundled model is an early checkpoint; its card has its error rates")
-
-
-@early_model
 def test_what_was_said_is_written(alone: dict[str, str]) -> None:
     said = " ".join(recording.text for recording in recordings())
     assert word_error_rate(said, " ".join(alone.values())) < MOST_ERRORS
@@ -80,7 +75,6 @@ def test_sixteen_clients_each_get_their_own_text(service: Service, alone: dict[s
     assert answers == [[alone[recording.name]] * 3 for recording in sixteen]
 
 
-@early_model
 def test_five_minutes_are_written_in_order(client: httpx.Client) -> None:
     read = recordings() * 4
     heard = transcribe(client, FORMATS["flac-flac-16000-mono"].encode(concatenated(read, gap_s=0.8)))
