@@ -13,6 +13,8 @@ from .reference import Ready
 
 _BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
+_THREADING: Final = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH_")  # variables that change how fast the same code is
+
 
 def has_bf16_instructions() -> bool:
     """Tell whether the first processor lists instructions for bfloat16; False where Linux does not say."""
@@ -32,6 +34,7 @@ def environment(ready: Ready) -> dict[str, str]:
         "python": platform.python_version(),
         **ready.versions,
         "commit": _commit(),
+        **{name: value for name, value in os.environ.items() if name.startswith(_THREADING)},
     }
 
 

@@ -85,7 +85,7 @@ def markdown(results: Results) -> str:
 def _measured(results: Results) -> Table:
     """Return a line for each row, without the columns nothing is known of."""
     measures = {row.name: middle(row.rounds) for row in results.rows}
-    known = [head for head, (field, _) in _COLUMNS.items() if any(getattr(found, field) for found in measures.values())]
+    known = [head for head, (field, _) in _COLUMNS.items() if any(getattr(found, field) is not None for found in measures.values())]
     rows = [[row.name, *(_cell(measures[row.name], head) for head in known), _compared(results, row)] for row in results.rows]
     title = f"{results.model}, {results.device}, {results.precision}: medians over rounds"
     return Table(title=title, head=["row", *known, "compared"], rows=rows)

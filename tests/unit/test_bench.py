@@ -217,7 +217,7 @@ def test_a_report_from_json_says_what_was_measured(tmp_path: Path) -> None:
     )
     found.write(tmp_path / "results.json")
     text = markdown(read_results(tmp_path / "results.json"))
-    assert "| 64 concurrent | 9.50 | 1234 | 87.5% | 64 | 3 | 0.95x speed of NeMo transcribe, all clips sorted |" in text
+    assert "| 64 concurrent | 9.50 | 1234 | 87.5% | 64 | 0 | 3 | 0.95x speed of NeMo transcribe, all clips sorted |" in text
     assert "| served throughput at saturation / NeMo transcribe | 0.95 | >= 0.95 | yes |" in text
     assert "| voice detection (not in every request) | 3.00 |  |" in text
     assert "device MB" not in text  # a column nothing is known of

@@ -117,9 +117,9 @@ class UntilLeft(ASGIMiddleware):
 
         async def watch() -> None:
             await read.wait()
-            while not left.is_set():
-                if (await receive())["type"] == "http.disconnect":
-                    left.set()
+            if not left.is_set() and (await receive())["type"] == "http.disconnect":
+                left.set()
+            await left.wait()
 
         async def work() -> None:
             await next_app(scope, receive_body, send)
