@@ -78,23 +78,21 @@ def joined(left: Transcript, right: Transcript, *, start_s: float, left_end_s: f
         right: What the right one heard. If it ends before the left one, nothing is said from there on that no later window hears.
     """
     end_s = min(left_end_s, right_end_s)
-    begins_s = start_s + _EDGE_S  # words that begin earlier, the right window did not hear whole
-    ends_s = left_end_s - _EDGE_S if right_end_s > left_end_s else math.inf  # words that end later, the left one did not
-    before = [one for one in _heard(left) if one.word.end_s <= ends_s + _ROUNDING_S]
-    after = [one for one in _heard(right) if one.word.start_s >= begins_s - _ROUNDING_S]
-    n_left = sum(one.word.start_s < begins_s + _ROUNDING_S for one in before)  # the first ones, that only the left heard whole
-    n_right = sum(one.word.end_s > ends_s - _ROUNDING_S for one in after)  # the last ones, that only the right did
-    both = before[n_left:], after[: len(after) - n_right]
+    begins_s = start_s + _EDGE_S - _ROUNDING_S  # words that begin earlier, the right window did not hear whole
+    ends_s = left_end_s - _EDGE_S + _ROUNDING_S if right_end_s > left_end_s else math.inf  # that end later: nor the left one
+    before = [one for one in _heard(left) if one.word.end_s <= ends_s]
+    after = [one for one in _heard(right) if one.word.start_s >= begins_s]
+    n_left = sum(one.word.start_s < begins_s for one in before)  # the first ones, that only the left heard whole
+    n_right = sum(one.word.end_s > ends_s for one in after)  # the last ones, that only the right did
+    left_of_both, right_of_both = before[n_left:], after[: len(after) - n_right]
     middle_s = (start_s + end_s) / 2
-    if agreed := _agreed(*both):
-        i, j = min(agreed, key=lambda pair: abs(both[0][pair[0]].middle_s - middle_s))
-        kept = [*before[: n_left + i], _ended(both[0][i], after[j]), *after[j + 1 :]]
-    else:
-        earliest_s = max((heard.word.end_s for heard in before[:n_left]), default=start_s)
-        latest_s = min((heard.word.start_s for heard in after[len(both[1]) :]), default=end_s)
-        pass_s = _parting(both[0] + both[1], earliest_s, latest_s, middle_s)
-        kept = [heard for heard in before if heard.middle_s < pass_s] + [heard for heard in after if heard.middle_s >= pass_s]
-    return _transcript(kept)
+    if agreed := _agreed(left_of_both, right_of_both):
+        i, j = min(agreed, key=lambda pair: abs(left_of_both[pair[0]].middle_s - middle_s))
+        return _transcript([*before[: n_left + i], _ended(left_of_both[i], after[j]), *after[j + 1 :]])
+    earliest_s = max((one.word.end_s for one in before[:n_left]), default=start_s)
+    latest_s = min((one.word.start_s for one in after[len(right_of_both) :]), default=end_s)
+    pass_s = _parting(left_of_both + right_of_both, earliest_s, latest_s, middle_s)
+    return _transcript([one for one in before if one.middle_s < pass_s] + [one for one in after if one.middle_s >= pass_s])
 
 
 def _heard(said: Transcript) -> list[_Heard]:

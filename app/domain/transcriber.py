@@ -122,6 +122,7 @@ class Transcriber:
             for window in windows:
                 if np.abs(window.clip.samples).max(initial=0.0) <= SILENCE_PEAK:
                     continue
+                cancel.check()
                 answer = self._engine.submit(window.clip, options.recognition, admitted=admitted)
                 admitted = True  # what was begun is finished, however full the queue is by now
                 cancel.on_cancel(answer.cancel)

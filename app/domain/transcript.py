@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 SEGMENT_PAUSE_S: Final = 2.0  # silence between words that ends a segment though no sentence ended; chosen by ear
-LONGEST_WORD_S: Final = 6.0  # a word that is told to sound longer ends here; a telephone number written as one word takes five
 _SENTENCE_ENDS: Final = (".", "?", "!")
 
 
@@ -31,7 +30,7 @@ class Character(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """Text between spaces, punctuation included; `end_s` is where its last sounded piece ends, `LONGEST_WORD_S` at most."""
+    """Text between spaces, punctuation included; `end_s` is where its last sounded piece ends."""
 
     text: str
     start_s: float
@@ -80,7 +79,10 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def characters(self) -> tuple[Character, ...]:
-        return tuple(character for token in self.tokens for character in _characters_of(token))
+        ends = [*(token.start_s for token in self.tokens[1:]), math.inf]  # a piece that shares its frame with the next ends there
+        return tuple(
+            character for token, end_s in zip(self.tokens, ends, strict=False) for character in _characters_of(token, end_s)
+        )
 
     def shifted(self, by_s: float) -> "Transcript":
         """Return the same words `by_s` later."""
@@ -146,7 +148,7 @@ def word_of(tokens: Sequence[Token]) -> Word:
     return Word(
         text=text_of(tokens),
         start_s=sounded[0].start_s,
-        end_s=min(max(token.end_s for token in sounded), sounded[0].start_s + LONGEST_WORD_S),
+        end_s=max(token.end_s for token in sounded),
         logprob=math.fsum(token.logprob for token in tokens) / len(tokens),
     )
 
@@ -170,8 +172,8 @@ def _sentences(tokens: Sequence[Token]) -> Iterator[list[Token]]:
         yield sentence
 
 
-def _characters_of(token: Token) -> Iterator[Character]:
+def _characters_of(token: Token, latest_end_s: float) -> Iterator[Character]:
     text = token.text.strip()
     for i, character in enumerate(text):
-        step_s = (token.end_s - token.start_s) / len(text)
+        step_s = max(0.0, min(token.end_s, latest_end_s) - token.start_s) / len(text)
         yield Character(text=character, start_s=token.start_s + i * step_s, end_s=token.start_s + (i + 1) * step_s)

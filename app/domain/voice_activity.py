@@ -81,7 +81,7 @@ class SpanFinder:
 
     def push(self, probabilities: Samples) -> tuple[SpeechSpan, ...]:
         """Return the spans that these frames end."""
-        return tuple(span for probability in probabilities if (span := self._frame(float(probability))))
+        return tuple(span for probability in probabilities.tolist() if (span := self._frame(probability)))
 
     def finish(self) -> tuple[SpeechSpan, ...]:
         """Return the span that the end of the audio ends, if there is one."""

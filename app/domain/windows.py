@@ -67,8 +67,8 @@ class Window(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 class WindowCutter:
     """Cuts a file into windows of at most `longest_s` while it comes in; holds no more of it than two windows and one push.
 
-    Windows end in pauses, and long pauses inside them are left out. Where nobody pauses for a whole window, it ends where the
-    voice detector doubted most, and it overlaps with the next one around that point.
+    A window ends with the first pause of its last part, and long pauses inside it are left out. Where nobody pauses in that part,
+    which is ten seconds of thirty, it ends where the voice detector doubted most, and overlaps with the next one around that point.
     """
 
     def __init__(self, detector: VoiceDetector, *, rules: SpanRules, longest_s: float, packed: bool = True) -> None:
@@ -107,7 +107,9 @@ class WindowCutter:
 
     def _hear(self, n_samples: int) -> Iterator[Window]:
         first = self._n_heard - self._held_from
-        block = np.pad(self._held[first : first + n_samples], (0, -n_samples % FRAME_SAMPLES))
+        block = self._held[first : first + n_samples]
+        if unfilled := -n_samples % FRAME_SAMPLES:  # the file's last frame
+            block = np.pad(block, (0, unfilled))
         begun_s = self._open_from_s if self._open else self._finder.settled_s
         self._n_heard += n_samples
         spans = self._finder.push(self._ear.hear(block, closely=self._finder.now_s - begun_s >= self._enough_s))

@@ -117,7 +117,7 @@ def test_words_on_which_they_disagree_are_taken_whole_from_one_of_them() -> None
 
 @pytest.mark.parametrize("left_off_s", [-1e-9, 0.0, 1e-9])
 @pytest.mark.parametrize("right_off_s", [-1e-9, 0.0, 1e-9])
-@pytest.mark.parametrize(("start_s", "end_s"), [(10.24, 10.9), (13.1, 13.76)])
+@pytest.mark.parametrize(("start_s", "end_s"), [(10.24, 10.9), (13.1, 13.76), (10.24, 13.76)])
 def test_a_rounding_error_at_an_edge_neither_loses_nor_doubles_a_word(
     start_s: float, end_s: float, left_off_s: float, right_off_s: float
 ) -> None:

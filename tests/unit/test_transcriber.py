@@ -67,6 +67,21 @@ class GivenNormalizer:
         return FakeNormalizer().open_resampler(source_rate_hz=source_rate_hz)
 
 
+class Watched(GivenNormalizer):
+    """Tells when it has been asked for what comes after `reaches_s`."""
+
+    def __init__(self, samples: Samples, *, reaches_s: float) -> None:
+        super().__init__(samples, block_samples=MODEL_RATE_HZ)
+        self._reaches_s = reaches_s
+        self.reached = threading.Event()
+
+    def blocks(self, file: BinaryIO, *, limits: DecodeLimits) -> Iterator[Block]:
+        for block in super().blocks(file, limits=limits):
+            if self.n_blocks > self._reaches_s:
+                self.reached.set()
+            yield block
+
+
 @contextmanager
 def running(recognizer: Recognizer, *, max_waiting_s: float = 100_000.0) -> Iterator[Engine]:
     engine = Engine(lambda: recognizer, now_s=monotonic, rules=EngineRules(max_waiting_s=max_waiting_s, linger_s=0.0))
@@ -365,12 +380,13 @@ class EndlessTalk(FakeNormalizer):
     def __init__(self, duration_s: float) -> None:
         words = np.concatenate([tone(0.4), np.zeros(1_600, np.float32)])
         breathing, hurried = np.tile(np.concatenate([np.tile(words, 6), silence(0.5).samples]), 9), np.tile(words, 60)
-        self._talk = np.concatenate([breathing, hurried, silence(30).samples])
+        talk = np.concatenate([breathing, hurried, silence(30).samples])
+        self._seconds = talk[: talk.size // MODEL_RATE_HZ * MODEL_RATE_HZ].reshape(-1, MODEL_RATE_HZ)
         self._duration_s = duration_s
 
     def blocks(self, file: BinaryIO, *, limits: DecodeLimits) -> Iterator[Block]:
         for at in range(round(self._duration_s)):
-            yield Block(self._talk.take(np.arange(at * MODEL_RATE_HZ, (at + 1) * MODEL_RATE_HZ), mode="wrap"))
+            yield Block(self._seconds[at % self._seconds.shape[0]])
 
 
 class ForgetfulRecognizer(FakeRecognizer):
@@ -443,22 +459,13 @@ def test_a_monologue_comes_in_order_and_nothing_is_said_twice() -> None:
 
 
 def test_a_model_that_takes_large_batches_is_given_enough_for_two() -> None:
-    reached = threading.Event()
-
-    class Watched(GivenNormalizer):
-        def blocks(self, file: BinaryIO, *, limits: DecodeLimits) -> Iterator[Block]:
-            for i, block in enumerate(super().blocks(file, limits=limits)):
-                if i * self._block_samples > 480 * MODEL_RATE_HZ:
-                    reached.set()
-                yield block
-
     facts = msgspec.structs.replace(FAKE_FACTS, batch_padded_s=300.0)
-    gated = GatedRecognizer(FakeRecognizer(facts=facts))
+    gated, normalizer = GatedRecognizer(FakeRecognizer(facts=facts)), Watched(tone(900), reaches_s=480.0)
     with running(gated) as engine:
-        steps = transcriber_on(engine, Watched(tone(900))).transcribe(NO_FILE, OPTIONS, cancel=CancelToken())
+        steps = transcriber_on(engine, normalizer).transcribe(NO_FILE, OPTIONS, cancel=CancelToken())
         request = threading.Thread(target=next, args=(steps,))
         request.start()
-        assert reached.wait(PATIENCE_S)  # eight windows would be over long before
+        assert normalizer.reached.wait(PATIENCE_S)  # eight windows would be over long before
         gated.let_go.set()
         request.join(PATIENCE_S)
         steps.close()
@@ -517,9 +524,15 @@ def test_a_failure_midway_withdraws_the_windows_after_it() -> None:
 
 
 def test_a_file_that_was_begun_is_finished_however_full_the_queue_is() -> None:
-    with running(FakeRecognizer(), max_waiting_s=1.0) as engine:
-        parts = list(transcriber_on(engine, GivenNormalizer(tone(300))).transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
-    assert parts[-1].heard_s == 300.0
+    gated, normalizer = GatedRecognizer(FakeRecognizer()), Watched(tone(300), reaches_s=200.0)
+    with running(gated, max_waiting_s=1.0) as engine:
+        steps = transcriber_on(engine, normalizer).transcribe(NO_FILE, OPTIONS, cancel=CancelToken())
+        request = threading.Thread(target=next, args=(steps,))
+        request.start()
+        assert normalizer.reached.wait(PATIENCE_S)  # so several windows wait where one second may
+        gated.let_go.set()
+        request.join(PATIENCE_S)
+        assert [part.heard_s for part in steps if part.last] == [300.0]
 
 
 def test_a_full_queue_refuses_the_file() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.transcript import LONGEST_WORD_S, SEGMENT_PAUSE_S, Segment, Token, Transcript, join, text_of, words_of
+from app.domain.transcript import SEGMENT_PAUSE_S, Segment, Token, Transcript, join, text_of, words_of
 
 STEP_S = 0.08  # what Parakeet's encoder counts in
 
@@ -148,12 +148,6 @@ def test_a_space_on_its_own_begins_the_word_that_follows() -> None:
     said = transcript((" ", 0.0, 0.1), ("Hello", 0.2, 0.5), (" ", 0.6, 0.6), ("you", 0.7, 0.9))
     assert said.text == "Hello you"
     assert [(word.text, word.start_s, word.end_s) for word in said.words] == [("Hello", 0.2, 0.5), ("you", 0.7, 0.9)]
-
-
-def test_no_word_is_longer_than_the_longest() -> None:
-    said = transcript((" endless", 1.0, 30.0), (" un", 31.0, 31.2), ("ending", 50.0, 51.0), (".", 51.0, 59.0))
-    assert [(word.start_s, word.end_s) for word in said.words] == [(1.0, 1.0 + LONGEST_WORD_S), (31.0, 31.0 + LONGEST_WORD_S)]
-    assert [segment.end_s for segment in said.segments] == [1.0 + LONGEST_WORD_S, 31.0 + LONGEST_WORD_S]
 
 
 def test_a_word_is_as_sure_as_the_mean_of_its_pieces() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.domain.audio import FRAME_SAMPLES, MODEL_RATE_HZ, Clip, Samples
+from app.domain.audio import MODEL_RATE_HZ, Clip, Samples
 from app.domain.pauses import BLOCK_SAMPLES
 from app.domain.ports import VoiceStream
 from app.domain.transcript import Token, Transcript
@@ -84,7 +84,8 @@ class _CountingStream:
 @st.composite
 def files(draw: st.DrawFn) -> Samples:
     """A file of up to a minute and a half: noise and silence taking turns, of any lengths."""
-    turns = draw(st.lists(st.integers(1, 350 * FRAME_SAMPLES), min_size=1, max_size=8))
+    lengths = st.tuples(st.sampled_from([1, 2_000, 6_000, 20_000, 60_000, 120_000, 250_000]), st.integers(0, 1_100)).map(sum)
+    turns = draw(st.lists(lengths, min_size=1, max_size=9))
     noisy = draw(st.booleans())
     samples = loud(sum(turns))
     for piece in np.split(samples, np.cumsum(turns)[:-1])[int(noisy) :: 2]:
@@ -215,6 +216,13 @@ def test_the_voice_detector_hears_little_of_a_file_and_all_of_it_where_asked() -
         assert detector.n_heard <= most * samples.size
         [*WindowCutter(thorough, rules=RULES, longest_s=30.0, packed=False).push(samples)]
         assert thorough.n_heard == pytest.approx(samples.size, abs=5 * MODEL_RATE_HZ)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-5])
+def test_what_is_quieter_than_any_recording_is_one_and_the_same_silence(noise: float) -> None:
+    """After digital silence a hiss at -100 dB is no reason to take it for speech."""
+    samples = np.concatenate([np.zeros(20 * MODEL_RATE_HZ, np.float32), np.float32(noise) * loud(20 * MODEL_RATE_HZ)])
+    assert windows_of(samples, longest_s=30.0) == []
 
 
 def test_steady_noise_is_not_taken_for_speech_unheard() -> None:
