@@ -8,7 +8,8 @@ from dependency_injector import containers, providers
 from .adapters.nemo.recognizer import NemoRecognizer
 from .adapters.silero.detector import SileroVoiceDetector
 from .adapters.torchaudio.normalizer import TorchaudioNormalizer
-from .domain.engine import Engine, EngineRules
+from .domain.batching import BatchRules
+from .domain.engine import Engine
 from .domain.errors import SpeechError
 from .domain.ports import AudioNormalizer, DecodeLimits, Recognizer, VoiceDetector
 from .domain.transcriber import Transcriber, TranscriberRules
@@ -24,9 +25,8 @@ def _load_all(container: "Container") -> Recognizer:
     return container.recognizer()
 
 
-def _engine_rules(settings: Settings) -> EngineRules:
-    return EngineRules(
-        max_waiting_s=settings.max_waiting_s,
+def _batch_rules(settings: Settings) -> BatchRules:
+    return BatchRules(
         linger_s=settings.linger_ms / 1000,
         file_patience_s=settings.file_patience_s,
         file_run_s=settings.file_run_ms / 1000,
@@ -71,7 +71,8 @@ class Container(containers.DeclarativeContainer):
         Engine,
         load=providers.Callable(_load_all, __self__).provider,
         now_s=monotonic,
-        rules=providers.Callable(_engine_rules, settings),
+        max_waiting_s=settings.provided.max_waiting_s,
+        rules=providers.Callable(_batch_rules, settings),
         on_failure=_log_failure,
     )
     transcriber: providers.Provider[Transcriber] = providers.ThreadSafeSingleton(

@@ -29,8 +29,9 @@ from rich.table import Table
 from app.adapters.nemo.recognizer import NemoRecognizer
 from app.adapters.silero.detector import SileroVoiceDetector
 from app.domain.audio import MODEL_RATE_HZ, Samples
+from app.domain.batching import BatchRules
 from app.domain.cancel import CancelToken
-from app.domain.engine import Engine, EngineRules
+from app.domain.engine import Engine
 from app.domain.ports import Block, DecodeLimits, Resampler
 from app.domain.transcriber import FileOptions, Transcriber, TranscriberRules
 from app.domain.transcript import Transcript, Word, join
@@ -107,7 +108,7 @@ class Bench:
         self._progress = progress
         self._detector = SileroVoiceDetector()
         self._rules = TranscriberRules(limits=DecodeLimits(max_duration_s=1e6, max_source_samples=1 << 60))
-        self._engine = Engine(lambda: NemoRecognizer("bundled"), now_s=time.monotonic, rules=EngineRules(max_waiting_s=1e6))
+        self._engine = Engine(lambda: NemoRecognizer("bundled"), now_s=time.monotonic, max_waiting_s=1e6, rules=BatchRules())
         self._engine.start()
         self._engine.loaded.result()
 

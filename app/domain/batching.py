@@ -1,5 +1,6 @@
 """Which waiting clips make the next batch: a pure function of what waits, the time, and what the engine is at."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -7,7 +8,6 @@ import msgspec
 
 _ALIKE: Final = 0.5  # of the longest clip's length: a shorter one would mostly pay for zeros; chosen, not tuned
 _SLACK_S: Final = 1.0  # clips that differ by less than this always are alike
-_FORGETTING: Final = 0.9  # weight of a batch in the measured pace against the one after it
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
     """How batches are made; what the operator sets and the recogniser prefers."""
 
-    padded_s: float  # most that a batch may cost: clips times the longest of them, in seconds
+    padded_s: float = math.inf  # most that a batch may cost: clips times the longest of them; the engine asks the recogniser
     linger_s: float = 0.004  # how long an idle recogniser waits for company
     file_patience_s: float = 2.0  # a file's clip that has waited this long takes turns with live batches
     file_run_s: float = 0.3  # longest run of a file batch while a live session is open: a running batch cannot be interrupted
@@ -86,19 +86,3 @@ def _alike(candidates: Sequence[Waiting], first: Waiting, size_s: float) -> tupl
             chosen.append(item)
             longest_s, shortest_s = to_s, from_s
     return tuple(chosen), (len(chosen) + 1) * longest_s > size_s
-
-
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long batches run for each second they are padded to; the last few batches count most."""
-
-    run_s: float = 0.0
-    padded_s: float = 0.0
-
-    @property
-    def per_padded_s(self) -> float:
-        """Seconds of run time for one padded second; 0.0 before anything ran."""
-        return self.run_s / self.padded_s if self.padded_s else 0.0
-
-    def after(self, *, run_s: float, padded_s: float) -> "Pace":
-        """Return the pace with one more batch."""
-        return Pace(run_s=_FORGETTING * self.run_s + run_s, padded_s=_FORGETTING * self.padded_s + padded_s)

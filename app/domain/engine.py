@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from .audio import Clip
-from .batching import BatchRules, Moment, Pace, Waiting, next_batch
+from .batching import BatchRules, Moment, next_batch
 from .errors import (
     DeviceFailedError,
     ModelNotReadyError,
@@ -19,7 +19,9 @@ from .errors import (
     RecognitionError,
     SpeechError,
 )
+from .pace import BatchReport, Stopwatch
 from .ports import Options, Recognizer, RecognizerFacts
+from .queue import Job, Queue, QueueFacts
 from .transcript import Transcript
 
 State = Literal["loading", "ready", "failed", "broken", "closed"]
@@ -34,44 +36,6 @@ _NOT_READY: Final[dict[State, str]] = {
 }
 
 
-class EngineRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How the engine queues; see `BatchRules` for the last three."""
-
-    max_waiting_s: float  # audio seconds in the queue; more is refused
-    linger_s: float = 0.004
-    file_patience_s: float = 2.0
-    file_run_s: float = 0.3
-
-
-class BatchReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call of the recogniser held and took."""
-
-    live: bool
-    audio_s: tuple[float, ...]  # of each clip
-    waited_s: tuple[float, ...]  # of each clip, from when it was submitted until the call
-    run_s: float
-    failed: bool = False
-
-    @property
-    def padded_s(self) -> float:
-        """What the batch costs: its clips times the longest of them."""
-        return len(self.audio_s) * max(self.audio_s)
-
-
-class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits at this moment."""
-
-    n_clips: int
-    audio_s: float
-
-
-class _Job(msgspec.Struct, eq=False, kw_only=True):
-    waiting: Waiting
-    clip: Clip
-    options: Options
-    answer: "Future[Transcript]"
-
-
 class Engine:
     """Runs one recogniser on threads of its own. Any thread may call every public method; none but `close` blocks."""
 
@@ -80,7 +44,8 @@ class Engine:
         load: Callable[[], Recognizer],
         *,
         now_s: Callable[[], float],
-        rules: EngineRules,
+        max_waiting_s: float,
+        rules: BatchRules,
         on_failure: Callable[[BaseException], None] = lambda _failure: None,
     ) -> None:
         """Prepare an engine; `start` loads.
@@ -88,34 +53,32 @@ class Engine:
         Args:
             load: Builds the recogniser; called once, on an owner thread.
             now_s: A clock that never runs back.
+            max_waiting_s: Seconds of audio that may wait; more is refused.
+            rules: How batches are made; their size is the recogniser's.
             on_failure: Told every failure that reaches no client in full: a model that does not load, a batch that raises,
                 a device that is lost.
         """
         self._load, self._now_s, self._rules, self._on_failure = load, now_s, rules, on_failure
         self._on_batch: list[Callable[[BatchReport], object]] = []
-        self._jobs: dict[int, _Job] = {}
-        self._queued_s = 0.0
-        self._tickets = 0
+        self._queue = Queue(max_waiting_s=max_waiting_s)
         self._changed = threading.Condition()
         self._state: State = "loading"
         self._loaded: Future[Recognizer] = Future()
         self._threads = [threading.Thread(target=self._begin, name="engine", daemon=True)]
-        self._batch_rules = BatchRules(padded_s=0.0)
         self._places = 1  # batches that really run at a time
         self._running = 0  # calls of the recogniser under way
         self._live_sessions = 0
         self._company = 1  # clips of the last batch
         self._after_live = False
-        self._pace = Pace()
-        self._ended_s = -math.inf  # when the last batch ended
+        self._stopwatch = Stopwatch(overlapping=False)
 
     @property
     def state(self) -> State:
         return self._state
 
     @property
-    def queue(self) -> Queue:
-        return Queue(n_clips=len(self._jobs), audio_s=self._queued_s)
+    def queue(self) -> QueueFacts:
+        return self._queue.facts
 
     @property
     def loaded(self) -> "Future[Recognizer]":
@@ -157,15 +120,12 @@ class Engine:
         with self._changed:
             if self._state != "ready":
                 raise self._not_ready()
-            if not admitted and self._jobs and self._queued_s + clip.duration_s > self._rules.max_waiting_s:
+            if not (admitted or self._queue.has_room_for(clip)):
                 raise OverloadedError("the queue is full; try again shortly", retry_after_s=self._queue_lasts_s())
-            self._tickets += 1
-            waiting = Waiting(ticket=self._tickets, duration_s=clip.duration_s, since_s=self._now_s(), live=live)
-            job = _Job(waiting=waiting, clip=clip, options=options, answer=Future())
-            self._jobs[waiting.ticket] = job
-            self._queued_s += clip.duration_s
+            job = self._queue.add(clip, options, live=live, now_s=self._now_s())
             self._changed.notify_all()
-        job.answer.add_done_callback(lambda _answer: self._withdraw(waiting.ticket))
+        ticket = job.waiting.ticket  # not the job: its answer would keep its audio alive
+        job.answer.add_done_callback(lambda _answer: self._withdraw(ticket))
         return job.answer
 
     @contextmanager
@@ -194,7 +154,7 @@ class Engine:
         return ModelNotReadyError(_NOT_READY.get(self._state, "the model is not ready"), retry_after_s=_LOADING_RETRY_S)
 
     def _queue_lasts_s(self) -> int:
-        return min(_LONGEST_RETRY_S, max(1, math.ceil(self._queued_s * self._pace.per_padded_s / self._places)))
+        return min(_LONGEST_RETRY_S, max(1, math.ceil(self.queue.audio_s * self._stopwatch.file_pace / self._places)))
 
     def _begin(self) -> None:
         try:
@@ -217,12 +177,8 @@ class Engine:
 
     def _prepare(self, facts: RecognizerFacts) -> None:
         self._places = max(1, facts.max_concurrent_batches - facts.prepares_ahead)
-        self._batch_rules = BatchRules(
-            padded_s=facts.batch_padded_s,
-            linger_s=self._rules.linger_s,
-            file_patience_s=self._rules.file_patience_s,
-            file_run_s=self._rules.file_run_s,
-        )
+        self._rules = msgspec.structs.replace(self._rules, padded_s=facts.batch_padded_s)
+        self._stopwatch = Stopwatch(overlapping=self._places < facts.max_concurrent_batches)
 
     def _fail(self, failure: BaseException) -> None:
         with self._changed:
@@ -232,7 +188,7 @@ class Engine:
         self._loaded.set_exception(told)
 
     def _own(self, recognizer: Recognizer) -> None:
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         try:
             while jobs := self._gather():
                 self._run(recognizer, jobs)
@@ -242,11 +198,11 @@ class Engine:
         except BaseException as failure:  # a lost device, or a defect of ours: nobody must wait for a thread that is gone
             self._break(failure, jobs)
 
-    def _break(self, failure: BaseException, running: Sequence[_Job]) -> None:
+    def _break(self, failure: BaseException, running: Sequence[Job]) -> None:
         """Answer everybody that nothing is recognised any more; the other owners end too."""
         with self._changed:
             self._state = "closed" if self._state == "closed" else "broken"
-            left = [self._take(ticket) for ticket in tuple(self._jobs)]
+            left = self._queue.take_all()
             self._changed.notify_all()
         self._on_failure(failure)
         told = ModelNotReadyError(_NOT_READY["broken"], retry_after_s=_LOADING_RETRY_S)
@@ -257,17 +213,16 @@ class Engine:
             if not job.answer.done():
                 job.answer.set_exception(told)
 
-    def _gather(self) -> list[_Job]:
+    def _gather(self) -> list[Job]:
         """Wait for the next batch; empty when the engine is closed and nothing is left, or when it is broken."""
         with self._changed:
             while self._state != "broken":
-                waiting = [job.waiting for job in self._jobs.values()]
-                rules, moment = self._batch_rules, self._moment()
+                waiting, rules, moment = self._queue.waiting, self._rules, self._moment()
                 if self._state == "closed":
                     rules = msgspec.structs.replace(rules, linger_s=0.0)
                 if chosen := next_batch(waiting, rules, moment):
-                    jobs = [self._take(item.ticket) for item in chosen]
-                    if running := [job for job in jobs if job.answer.set_running_or_notify_cancel()]:
+                    jobs = [self._queue.take(item.ticket) for item in chosen]
+                    if running := [job for job in jobs if job and job.answer.set_running_or_notify_cancel()]:
                         self._running += 1
                         self._company, self._after_live = len(running), running[0].waiting.live
                         return running
@@ -286,20 +241,14 @@ class Engine:
             ahead=self._running >= self._places,
             after_live=self._after_live,
             live_open=self._live_sessions > 0,
-            file_pace=self._pace.per_padded_s,
+            file_pace=self._stopwatch.file_pace,
         )
-
-    def _take(self, ticket: int) -> _Job:
-        job = self._jobs.pop(ticket)
-        self._queued_s -= job.waiting.duration_s
-        return job
 
     def _withdraw(self, ticket: int) -> None:
         with self._changed:
-            if ticket in self._jobs:
-                self._take(ticket)
+            self._queue.take(ticket)
 
-    def _run(self, recognizer: Recognizer, jobs: Sequence[_Job]) -> None:
+    def _run(self, recognizer: Recognizer, jobs: Sequence[Job]) -> None:
         """Run a batch; one that fails is halved until the poisonous clip stands alone."""
         began_s = self._now_s()
         try:
@@ -323,20 +272,9 @@ class Engine:
             job.answer.set_result(result)
         self._report(jobs, began_s, failed=False)
 
-    def _report(self, jobs: Sequence[_Job], began_s: float, *, failed: bool) -> None:
-        ended_s = self._now_s()
+    def _report(self, jobs: Sequence[Job], began_s: float, *, failed: bool) -> None:
+        batch = [job.waiting for job in jobs]
         with self._changed:
-            # What is only prepared while another runs has not run yet: two batches in a row share no second.
-            ran_s = ended_s - (max(began_s, self._ended_s) if self._places < len(self._threads) else began_s)
-            report = BatchReport(
-                live=jobs[0].waiting.live,
-                audio_s=tuple(job.waiting.duration_s for job in jobs),
-                waited_s=tuple(began_s - job.waiting.since_s for job in jobs),
-                run_s=ran_s,
-                failed=failed,
-            )
-            self._ended_s = ended_s
-            if not (report.live or failed):
-                self._pace = self._pace.after(run_s=report.run_s, padded_s=report.padded_s)
+            report = self._stopwatch.report(batch, began_s=began_s, ended_s=self._now_s(), failed=failed)
         for listener in self._on_batch:
             listener(report)

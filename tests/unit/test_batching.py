@@ -2,11 +2,10 @@
 
 from typing import Final
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.batching import BatchRules, Moment, Pace, Waiting, next_batch
+from app.domain.batching import BatchRules, Moment, Waiting, next_batch
 
 PADDED_S: Final = 60.0
 LINGER_S: Final = 0.5
@@ -164,13 +163,3 @@ def _age(item: Waiting) -> tuple[float, int]:
 @given(queues, moments)
 def test_the_plan_does_not_depend_on_the_order_of_the_queue(queue: list[Waiting], moment: Moment) -> None:
     assert next_batch(queue[::-1], RULES, moment) == next_batch(queue, RULES, moment)
-
-
-def test_the_pace_follows_the_last_batches() -> None:
-    pace = Pace()
-    assert pace.per_padded_s == 0
-    pace = pace.after(run_s=1.0, padded_s=10.0)
-    assert pace.per_padded_s == pytest.approx(0.1)
-    for _ in range(30):
-        pace = pace.after(run_s=3.0, padded_s=10.0)
-    assert pace.per_padded_s == pytest.approx(0.3, rel=0.05)

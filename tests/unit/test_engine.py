@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from app.domain.audio import MODEL_RATE_HZ, Clip
-from app.domain.engine import BatchReport, Engine, EngineRules
+from app.domain.batching import BatchRules
+from app.domain.engine import Engine
 from app.domain.errors import (
     DeviceFailedError,
     ModelNotReadyError,
@@ -20,6 +21,7 @@ from app.domain.errors import (
     OverloadedError,
     RecognitionError,
 )
+from app.domain.pace import BatchReport
 from app.domain.ports import Options, Recognizer, RecognizerFacts
 from app.domain.transcript import Transcript
 from app.testing.recognizers import FAKE_FACTS, FakeRecognizer, GatedRecognizer
@@ -66,8 +68,8 @@ def engine_for(
     linger_s: float = 0.0,
     failures: list[BaseException] | None = None,
 ) -> Engine:
-    rules = EngineRules(max_waiting_s=max_waiting_s, linger_s=linger_s)
-    return Engine(load, now_s=monotonic, rules=rules, on_failure=(list[BaseException]() if failures is None else failures).append)
+    told = (list[BaseException]() if failures is None else failures).append
+    return Engine(load, now_s=monotonic, max_waiting_s=max_waiting_s, rules=BatchRules(linger_s=linger_s), on_failure=told)
 
 
 @contextmanager
@@ -435,7 +437,7 @@ def test_file_batches_are_short_while_a_live_session_is_open() -> None:
     recognizer = FakeRecognizer(slow)
     gated = GatedRecognizer(recognizer)
     reports: list[BatchReport] = []
-    engine = Engine(lambda: gated, now_s=lambda: now_s[0], rules=EngineRules(max_waiting_s=1e9, linger_s=0.0, file_run_s=0.4))
+    engine = Engine(lambda: gated, now_s=lambda: now_s[0], max_waiting_s=1e9, rules=BatchRules(linger_s=0.0, file_run_s=0.4))
     engine.on_batch(reports.append)
     engine.start()
     engine.loaded.result(PATIENCE_S)
@@ -486,7 +488,7 @@ def test_a_full_queue_tells_how_long_it_lasts_at_the_measured_pace() -> None:
         return "said"
 
     gated = GatedRecognizer(FakeRecognizer(slow))
-    engine = Engine(lambda: gated, now_s=lambda: now_s[0], rules=EngineRules(max_waiting_s=20.0, linger_s=0.0))
+    engine = Engine(lambda: gated, now_s=lambda: now_s[0], max_waiting_s=20.0, rules=BatchRules(linger_s=0.0))
     engine.start()
     engine.loaded.result(PATIENCE_S)
     gated.let_go.set()

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.audio import FRAME_S, MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples, silence
+from app.domain.batching import BatchRules
 from app.domain.cancel import CancelToken
-from app.domain.engine import Engine, EngineRules
+from app.domain.engine import Engine
 from app.domain.errors import (
     AudioRejectedError,
     AudioTooLongError,
@@ -84,7 +85,7 @@ class Watched(GivenNormalizer):
 
 @contextmanager
 def running(recognizer: Recognizer, *, max_waiting_s: float = 100_000.0) -> Iterator[Engine]:
-    engine = Engine(lambda: recognizer, now_s=monotonic, rules=EngineRules(max_waiting_s=max_waiting_s, linger_s=0.0))
+    engine = Engine(lambda: recognizer, now_s=monotonic, max_waiting_s=max_waiting_s, rules=BatchRules(linger_s=0.0))
     engine.start()
     engine.loaded.result(PATIENCE_S)
     try:
@@ -248,7 +249,7 @@ def test_a_file_that_broke_off_gives_what_is_there_and_says_so(duration_s: float
 
 def test_without_a_model_nothing_is_decoded() -> None:
     normalizer = GivenNormalizer(tone(2))
-    engine = Engine(FakeRecognizer, now_s=monotonic, rules=EngineRules(max_waiting_s=10.0))
+    engine = Engine(FakeRecognizer, now_s=monotonic, max_waiting_s=10.0, rules=BatchRules())
     transcriber = transcriber_on(engine, normalizer)
     with pytest.raises(ModelNotReadyError):
         list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))

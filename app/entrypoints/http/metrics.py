@@ -6,7 +6,8 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from ...domain.engine import BatchReport, Engine
+from ...domain.engine import Engine
+from ...domain.pace import BatchReport
 from .openapi import answering_operation, error_responses
 
 _ITEMS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
