@@ -4,21 +4,7 @@ from typing import Final
 
 import msgspec
 
-from .names import (
-    BARE_LONG,
-    BARE_SHORT,
-    EQUAL,
-    LOGPROBS,
-    LONG,
-    LONG_FILE,
-    NEMO,
-    NEMO32_LONG,
-    NEMO_LONG,
-    OVERLOAD,
-    SHORT,
-    TIMES,
-    WORDS,
-)
+from . import names
 from .results import Results, Row
 from .statistics import middle, ratio
 
@@ -49,23 +35,23 @@ def goals_of(results: Results) -> list[Goal]:
     return [
         Goal(
             name="served throughput at saturation / NeMo transcribe",
-            value=_between(saturation(results), results.row(NEMO), _RATE),
+            value=_between(saturation(results), results.row(names.NEMO), _RATE),
             bound=0.95,
             at_least=True,
         ),
-        Goal(name="one request / bare call, short clip", value=_named(results, SHORT, BARE_SHORT), bound=1.1),
-        Goal(name="one request / bare call, long clip", value=_named(results, LONG, BARE_LONG), bound=1.1),
+        Goal(name="one request / bare call, short clip", value=_named(results, names.SHORT, names.BARE_SHORT), bound=1.1),
+        Goal(name="one request / bare call, long clip", value=_named(results, names.LONG, names.BARE_LONG), bound=1.1),
         Goal(
             name="bare call / NeMo float32 transcribe, long clip",
-            value=_named(results, BARE_LONG, NEMO32_LONG if results.row(NEMO32_LONG) else NEMO_LONG),
+            value=_named(results, names.BARE_LONG, names.NEMO32_LONG if results.row(names.NEMO32_LONG) else names.NEMO_LONG),
             bound=0.4 if on_bf16_cpu else 0.7,
         ),
-        Goal(name="timestamps: /transcribe with them / plain", value=_named(results, TIMES, LONG), bound=1.05),
-        Goal(name="timestamps: verbose_json with words / plain", value=_named(results, WORDS, LONG), bound=1.05),
-        Goal(name="log-probabilities / plain", value=_named(results, LOGPROBS, LONG), bound=1.05),
+        Goal(name="timestamps: /transcribe with them / plain", value=_named(results, names.TIMES, names.LONG), bound=1.05),
+        Goal(name="timestamps: verbose_json with words / plain", value=_named(results, names.WORDS, names.LONG), bound=1.05),
+        Goal(name="log-probabilities / plain", value=_named(results, names.LOGPROBS, names.LONG), bound=1.05),
         Goal(
             name="speed of one long file / short clips at saturation",
-            value=_between(results.row(LONG_FILE), saturation(results), _RATE),
+            value=_between(results.row(names.LONG_FILE), saturation(results), _RATE),
             bound=0.8,
             at_least=True,
         ),
@@ -83,12 +69,12 @@ def best_rate_per_s(results: Results) -> float | None:
     """Return the most requests per second that were ever served of the clips of equal length."""
     rows = results.of_kind("equal", "open", "overload")
     rates = [measure.requests_per_s for row in rows for measure in row.rounds if measure.requests_per_s]
-    return max(rates) if rates and results.row(EQUAL) else None
+    return max(rates) if rates and results.row(names.EQUAL) else None
 
 
 def _under_load(results: Results) -> list[Goal]:
     found = []
-    if over := results.row(OVERLOAD):
+    if over := results.row(names.OVERLOAD):
         measure, best = middle(over.rounds), best_rate_per_s(results)
         goodput = measure.requests_per_s / best if measure.requests_per_s is not None and best else None
         name = f"goodput at {over.at:g}x overload / best rate"

@@ -16,30 +16,17 @@ from typing import Any, Final
 
 import msgspec
 
+from training.architecture import DURATIONS, EncDecRNNTBPEModel, Shape, learn_pieces, new_model
+
 from .child import ROOT, BenchError, last_lines
 from .clips import ClipFile, read_wav
 
 FULL: Final = "full"
 SPEECH_TOKENS_PER_S: Final = 3.3  # about what Parakeet writes of read English
 _STEPS: Final = 20  # of the bisection
-_DURATIONS: Final = (0, 1, 2, 3, 4)
 _NEVER: Final = -1_000.0  # a bias nothing outweighs
 _TEXT_WEIGHT: Final = 0.3  # of the prediction network beside the encoder; chosen so that the rate changes smoothly
 _FULL_FILE: Final = "parakeet-tdt-0.6b-random.nemo"
-
-Model = Any  # NeMo ships no types
-
-
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers that make the model large. The defaults are those of nvidia/parakeet-tdt-0.6b-v2: 617.8 M parameters."""
-
-    layers: int = 24
-    width: int = 1024
-    heads: int = 8
-    subsampling_channels: int = 256
-    prediction_layers: int = 2
-    hidden: int = 640  # of the prediction network and of the joint
-    pieces: int = 1024
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,57 +58,6 @@ def find_model(asked: str, work: Path, clips: Sequence[ClipFile]) -> str:
     return str(path)
 
 
-def configuration(shape: Shape, pieces: Path) -> dict[str, Any]:
-    """Return NeMo's configuration of a FastConformer-TDT.
-
-    Source: NeMo's examples/asr/conf/fastconformer/fast-conformer_transducer_bpe.yaml, with the sizes, 128 mel bands and TDT
-    joint of the published Parakeet-TDT 0.6B models.
-    """
-    asr = "nemo.collections.asr.modules"
-    durations, sizes = list(_DURATIONS), {"enc_hidden": shape.width, "pred_hidden": shape.hidden, "joint_hidden": shape.hidden}
-    tdt = {"tdt_durations": durations, "num_tdt_durations": len(durations)}
-    return {
-        "sample_rate": 16_000,
-        "compute_eval_loss": False,
-        "log_prediction": False,
-        "model_defaults": sizes | tdt,
-        "tokenizer": {"dir": str(pieces), "type": "bpe"},
-        "preprocessor": {
-            "_target_": f"{asr}.AudioToMelSpectrogramPreprocessor",
-            "sample_rate": 16_000, "normalize": "per_feature", "window_size": 0.025, "window_stride": 0.01,
-            "window": "hann", "features": 128, "n_fft": 512, "frame_splicing": 1, "dither": 0.0, "pad_to": 0,
-        },
-        "encoder": {
-            "_target_": f"{asr}.ConformerEncoder",
-            "feat_in": 128, "feat_out": -1, "n_layers": shape.layers, "d_model": shape.width, "use_bias": False,
-            "subsampling": "dw_striding", "subsampling_factor": 8, "subsampling_conv_channels": shape.subsampling_channels,
-            "causal_downsampling": False, "ff_expansion_factor": 4, "self_attention_model": "rel_pos", "n_heads": shape.heads,
-            "att_context_size": [-1, -1], "xscaling": False, "untie_biases": True, "pos_emb_max_len": 5000,
-            "conv_kernel_size": 9, "conv_norm_type": "batch_norm", "conv_context_size": None,
-            "dropout": 0.0, "dropout_pre_encoder": 0.0, "dropout_emb": 0.0, "dropout_att": 0.0,
-        },
-        "decoder": {
-            "_target_": f"{asr}.RNNTDecoder",
-            "normalization_mode": None, "random_state_sampling": False, "blank_as_pad": True,
-            "prednet": {"pred_hidden": shape.hidden, "pred_rnn_layers": shape.prediction_layers, "t_max": None, "dropout": 0.0},
-        },
-        "joint": {
-            "_target_": f"{asr}.RNNTJoint",
-            "log_softmax": None, "preserve_memory": False, "fuse_loss_wer": False, "fused_batch_size": -1,
-            "num_extra_outputs": len(durations),
-            "jointnet": {
-                "joint_hidden": shape.hidden, "activation": "relu", "dropout": 0.0,
-                "encoder_hidden": shape.width, "pred_hidden": shape.hidden,
-            },
-        },
-        "decoding": {"strategy": "greedy_batch", "model_type": "tdt", "durations": durations, "greedy": {"max_symbols": 10}},
-        "loss": {
-            "loss_name": "tdt",
-            "tdt_kwargs": {"fastemit_lambda": 0.0, "durations": durations, "sigma": 0.02, "omega": 0.1},
-        },
-    }  # fmt: skip
-
-
 def build(path: Path, clips: Sequence[str], *, shape: Shape, seed: int = 0) -> Built:
     """Build a model of random weights, set its biases on `clips`, and write it to `path` with `Built` beside it."""
     import torch
@@ -130,7 +66,7 @@ def build(path: Path, clips: Sequence[str], *, shape: Shape, seed: int = 0) -> B
 
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder, quiet(), torch.inference_mode():
-        model = _new(configuration(shape, _pieces(Path(folder) / "pieces", shape.pieces)))
+        model = new_model(shape, _pieces(Path(folder) / "pieces", shape.pieces)).eval()
         blank_bias, rate = _steady(model, clips)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,29 +89,13 @@ def bisect(rate_at: Callable[[float], float], wanted: float, low: float, high: f
     return best[1]
 
 
-def _new(config: dict[str, Any]) -> Model:
-    from nemo.collections.asr.models import EncDecRNNTBPEModel
-    from omegaconf import OmegaConf
-
-    return EncDecRNNTBPEModel(OmegaConf.create(config)).eval()
-
-
 def _pieces(folder: Path, n_pieces: int) -> Path:
     """Learn byte pairs from this repository's own English; what they are does not matter, how many does."""
-    from nemo.collections.common.tokenizers.sentencepiece_tokenizer import create_spt_model
-
-    folder.mkdir(parents=True)
-    corpus = folder / "corpus.txt"
     sources = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("app/**/*.py"), *ROOT.glob("tests/**/*.py")])
-    corpus.write_text("\n".join(source.read_text() for source in sources))
-    create_spt_model(
-        str(corpus), n_pieces, sample_size=-1, do_lower_case=False, tokenizer_type="bpe", output_dir=str(folder),
-        character_coverage=0.9995, train_extremely_large_corpus=False,
-    )  # fmt: skip
-    return folder
+    return learn_pieces([source.read_text() for source in sources], folder, n_pieces)
 
 
-def _steady(model: Model, clips: Sequence[str]) -> tuple[float, float]:
+def _steady(model: EncDecRNNTBPEModel, clips: Sequence[str]) -> tuple[float, float]:
     """Set the joint so that speech makes the usual number of tokens; returns the blank's bias and the number per second.
 
     With plain random weights every frame gives nearly the same output, so that decoding either never or always writes. Here
@@ -198,7 +118,7 @@ def _steady(model: Model, clips: Sequence[str]) -> tuple[float, float]:
     outputs = joint.joint(frames, said_nothing)
     bias = joint.joint_net[-1].bias
     bias -= outputs.mean(dim=(0, 1, 2))
-    labels = outputs.shape[-1] - len(_DURATIONS)  # the pieces, then the blank, then the durations
+    labels = outputs.shape[-1] - len(DURATIONS)  # the pieces, then the blank, then the durations
     bias[labels] = _NEVER
     even = float(bias[labels - 1])  # with it the blank is as likely as a piece
 

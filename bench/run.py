@@ -8,29 +8,12 @@ from typing import Any, Final
 import msgspec
 from rich.progress import Progress
 
+from . import names
 from .child import Child
 from .clips import ClipFile, write_clips, write_files
 from .environment import environment, has_bf16_instructions
 from .load import LoadJob
 from .models import find_model
-from .names import (
-    BARE_ALL,
-    BARE_LONG,
-    BARE_SHORT,
-    EQUAL,
-    LOGPROBS,
-    LONG,
-    LONG_FILE,
-    NEMO,
-    NEMO32,
-    NEMO32_LONG,
-    NEMO_LONG,
-    OUTSIDE,
-    OVERLOAD,
-    SHORT,
-    TIMES,
-    WORDS,
-)
 from .phases import Clients, of_reference, over_http, overloaded, referred
 from .plan import plan_for
 from .profile import Profile, ProfileJob
@@ -136,7 +119,7 @@ class Bench:
         self._progress.update(self._task, total=done + 2 + n_tried + plan.rounds * len(steps) + len(closing))  # 2: warm-up, profile
         self._say("warming up")
         warmed, self._texts = referred(self._bare, self._files.mixed)
-        self._add(BARE_ALL, "bare", warmed)
+        self._add(names.BARE_ALL, "bare", warmed)
         over_http(self._clients, self._service, self._job(self._files.mixed[:16], concurrency=8))
         over_http(self._clients, self._instant, self._job([self._files.short] * 20))
         self._batch_size = self._best_batch_size(self._nemo)
@@ -162,36 +145,40 @@ class Bench:
         files, n_single = self._files, self._plan.n_single
         short, long = [files.short] * n_single, [files.long] * n_single
         steps: list[Step] = [
-            (BARE_SHORT, "bare", 1, lambda: of_reference(self._bare, short)),
-            (SHORT, "single", 1, lambda: self._http(short)),
-            (BARE_LONG, "bare", 1, lambda: of_reference(self._bare, long)),
-            (LONG, "single", 1, lambda: self._http(long)),
-            (WORDS, "single", 1, lambda: self._http(long, fields=_VERBOSE)),
-            (TIMES, "single", 1, lambda: self._http(long, path="/transcribe", fields={"include_timestamps": "true"})),
-            (LOGPROBS, "single", 1, lambda: self._http(long, fields={"include[]": "logprobs"})),
-            (NEMO_LONG, "nemo", 1, lambda: of_reference(self._nemo, long)),
-            (NEMO, "nemo", None, lambda: of_reference(self._nemo, files.mixed, batch_size=self._batch_size, texts=self._texts)),
+            (names.BARE_SHORT, "bare", 1, lambda: of_reference(self._bare, short)),
+            (names.SHORT, "single", 1, lambda: self._http(short)),
+            (names.BARE_LONG, "bare", 1, lambda: of_reference(self._bare, long)),
+            (names.LONG, "single", 1, lambda: self._http(long)),
+            (names.WORDS, "single", 1, lambda: self._http(long, fields=_VERBOSE)),
+            (names.TIMES, "single", 1, lambda: self._http(long, path="/transcribe", fields={"include_timestamps": "true"})),
+            (names.LOGPROBS, "single", 1, lambda: self._http(long, fields={"include[]": "logprobs"})),
+            (names.NEMO_LONG, "nemo", 1, lambda: of_reference(self._nemo, long)),
+            (names.NEMO, "nemo", None, self._nemo_on_all),
         ]
         if self._nemo32 is not self._nemo:
             steps += [
-                (NEMO32_LONG, "nemo-fp32", 1, lambda: of_reference(self._nemo32, long)),
-                (NEMO32, "nemo-fp32", None, lambda: of_reference(self._nemo32, files.mixed, batch_size=self._batch_size32)),
+                (names.NEMO32_LONG, "nemo-fp32", 1, lambda: of_reference(self._nemo32, long)),
+                (names.NEMO32, "nemo-fp32", None, lambda: of_reference(self._nemo32, files.mixed, batch_size=self._batch_size32)),
             ]
         steps += [(f"{n} concurrent", "closed", n, self._closed(n)) for n in self._plan.concurrencies]
         outside = [files.short] * self._plan.n_outside
-        steps.append((OUTSIDE, "outside", 1, lambda: over_http(self._clients, self._instant, self._job(outside))))
+        steps.append((names.OUTSIDE, "outside", 1, lambda: over_http(self._clients, self._instant, self._job(outside))))
         return steps
 
     def _closing_steps(self) -> list[Step]:
         """Return what is measured once, because its load depends on what was found, or because it takes long."""
         plan, equal = self._plan, self._files.equal
         wave = [equal[i % len(equal)] for i in range(plan.n_equal)]
-        capacity: Step = (EQUAL, "equal", plan.equal_concurrency, lambda: self._http(wave, concurrency=plan.equal_concurrency))
+        clients = plan.equal_concurrency
+        capacity: Step = (names.EQUAL, "equal", clients, lambda: self._http(wave, concurrency=clients))
         steps = [capacity, *(self._open_step(load, plan.arrivals) for load in plan.loads)]
         steps += [self._open_step(0.8, "even" if plan.arrivals == "poisson" else "poisson")]
-        steps += [(OVERLOAD, "overload", plan.overload, self._overload), capacity]
+        steps += [(names.OVERLOAD, "overload", plan.overload, self._overload), capacity]
         timeout_s = max(600.0, 2 * plan.long_file_s)
-        return [*steps, (LONG_FILE, "long", 1, lambda: self._http([self._files.hour], timeout_s=timeout_s))]
+        return [*steps, (names.LONG_FILE, "long", 1, lambda: self._http([self._files.hour], timeout_s=timeout_s))]
+
+    def _nemo_on_all(self) -> Measure:
+        return of_reference(self._nemo, self._files.mixed, batch_size=self._batch_size, texts=self._texts)
 
     def _closed(self, concurrency: int) -> Callable[[], Measure]:
         return lambda: over_http(
@@ -211,7 +198,7 @@ class Bench:
         return overloaded(self._clients, self._service, self._arriving(times), lasts_s=self._plan.open_s)
 
     def _capacity_per_s(self) -> float:
-        return max(measure.requests_per_s or 0.0 for measure in self._rows[EQUAL].rounds) or 1.0
+        return max(measure.requests_per_s or 0.0 for measure in self._rows[names.EQUAL].rounds) or 1.0
 
     def _arriving(self, times_s: list[float]) -> LoadJob:
         equal = self._files.equal
@@ -232,7 +219,7 @@ class Bench:
         files = self._files
         job = ProfileJob(path=files.long.path, path_48k=files.long_48k.path, repeats=self._plan.profile_repeats)
         stages = self._bare.ask(job, Profile).stages
-        over = middle(self._rows[LONG].rounds)
+        over = middle(self._rows[names.LONG].rounds)
         left_ms = (over.p50_ms or 0.0) - sum(stage.wall_ms for stage in stages if stage.always)
         if over.queue_ms is not None:
             stages.append(Stage(name="queue (from the service's metrics)", wall_ms=over.queue_ms))

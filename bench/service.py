@@ -40,14 +40,13 @@ def running_service(settings: Mapping[str, str], *, log_path: Path, command: tup
     Raises:
         BenchError: It ended, or is not ready in time.
     """
-    port = _free_port()
-    own = {name: value for name, value in os.environ.items() if not name.startswith("STT_")}
-    environment = {**own, "STT_PORT": str(port), **settings}
+    port = free_port()
+    environment = {**other_variables(), "STT_PORT": str(port), **settings}
     with log_path.open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, process, log_path)
+        wait_until_ok(url + "/readyz", process, log_path=log_path, patience_s=_PATIENCE_S)
         yield Service(url=url, process=psutil.Process(process.pid))
     finally:
         _end(process)
@@ -64,21 +63,32 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log_path: Path) -> None:
-    deadline_s = time.monotonic() + _PATIENCE_S
+def wait_until_ok(url: str, process: "subprocess.Popen[bytes]", *, log_path: Path, patience_s: float) -> None:
+    """Ask `url` until it answers 200.
+
+    Raises:
+        BenchError: `process` ended, or it takes too long; the error shows the end of its log.
+    """
+    deadline_s = time.monotonic() + patience_s
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             raise BenchError(f"the service ended with {process.returncode}:\n{last_lines(log_path)}")
         try:
-            if httpx.get(url + "/readyz").status_code == httpx.codes.OK:
+            if httpx.get(url).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass  # not listening yet
-        time.sleep(0.2)
-    raise BenchError(f"the service was not ready within {_PATIENCE_S:.0f} s:\n{last_lines(log_path)}")
+        time.sleep(0.05)
+    raise BenchError(f"no 200 from {url} within {patience_s:.0f} s:\n{last_lines(log_path)}")
 
 
-def _free_port() -> int:
+def other_variables() -> dict[str, str]:
+    """Return this process's environment without settings of the service."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("STT_")}
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

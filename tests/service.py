@@ -1,19 +1,17 @@
 """Starts the real service as an operator would: the console script, settings from the environment, a port of its own."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
 import msgspec
+
+from bench.service import free_port, other_variables, wait_until_ok
 
 CONSOLE_SCRIPT: Final = Path(sys.executable).parent / "parakeet-stt"
 _PATIENCE_S: Final = 120.0  # NeMo takes 6 to 12 s to import on an idle machine; no test is about that
@@ -44,33 +42,14 @@ class Service(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return self.process.wait(_PATIENCE_S)
 
     def _wait_for(self, path: str) -> None:
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline_s:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the service ended with {self.process.returncode}:\n{self.log}")
-            try:
-                if httpx.get(self.url + path).status_code == httpx.codes.OK:
-                    return
-            except httpx.TransportError:
-                pass  # not listening yet
-            time.sleep(0.05)
-        raise AssertionError(f"no 200 from {path} within {_PATIENCE_S} s:\n{self.log}")
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        wait_until_ok(self.url + path, self.process, log_path=self.log_path, patience_s=_PATIENCE_S)
 
 
 @contextmanager
 def running_service(*, command: str = "serve", settings: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Start the service with the bundled model and `settings` (STT_ variables) on top; it is ended on leaving."""
     port = free_port()
-    own = {name: value for name, value in os.environ.items() if not name.startswith("STT_")}
-    environment = {**own, "STT_MODEL": "bundled", "STT_PORT": str(port), **(settings or {})}
+    environment = {**other_variables(), "STT_MODEL": "bundled", "STT_PORT": str(port), **(settings or {})}
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:

@@ -16,8 +16,9 @@ from typing import Final
 import torch
 from rich.console import Console
 
+from .architecture import BUNDLED_SHAPE, learn_pieces, new_model
 from .evaluate import evaluate, write_card
-from .model import new_model, quiet_nemo, restore, train_pieces, write_half
+from .model import quiet_nemo, restore, write_half
 from .speech import build, load
 from .text import gather
 from .train import Plan, Trainer
@@ -53,13 +54,14 @@ def main() -> None:
     quiet_nemo()
     torch.manual_seed(seed)
     random.seed(seed)
+    pieces = learn_pieces(texts, work / "pieces", BUNDLED_SHAPE.pieces)
     if stage in ("all", "train"):
-        model = restore(arguments.start) if arguments.start else new_model(train_pieces(texts, work / "pieces"))
+        model = restore(arguments.start) if arguments.start else new_model(BUNDLED_SHAPE, pieces)
         everyday = frozenset(text for text, kind in kinds.items() if kind == "everyday")
         Trainer(model, Plan(hours=arguments.hours, seed=seed, often=everyday), work / "speech", work / "checkpoint.pt").run()
     if stage in ("all", "train", "evaluate"):
         checkpoint = torch.load(work / "checkpoint.pt", weights_only=True)
-        model = restore(arguments.start) if arguments.start else new_model(work / "pieces")
+        model = restore(arguments.start) if arguments.start else new_model(BUNDLED_SHAPE, pieces)
         model.load_state_dict(checkpoint["model"])
         write_half(checkpoint["model"], model, arguments.out)
         heard_hours = checkpoint["heard_s"] / 3600

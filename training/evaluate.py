@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-from .model import EncDecRNNTBPEModel
+from .architecture import EncDecRNNTBPEModel
 from .voices import HELD_OUT_VOICE, KNOWN_EVALUATION_VOICES, Line, Voice, synthesise_many
 
 SENTENCES: Final = Path(__file__).parent / "evaluation_sentences.txt"

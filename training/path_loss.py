@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-DURATIONS: Final = (0, 1, 2, 3, 4)  # frames of 80 ms; duration d has index d
+from .architecture import DURATIONS
+
 EARLY, LATE = 1, 4  # frames: how far off the path a decoder may be and still be told what is right
 BESIDE: Final = 0.2  # weight of a point off the path; chosen
 

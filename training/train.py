@@ -26,8 +26,9 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset
 
 from .alignment import piece_ends_s
+from .architecture import EncDecRNNTBPEModel
 from .augment import augment, empty_clip
-from .model import EncDecRNNTBPEModel, encoder_frames
+from .model import encoder_frames
 from .path_loss import Points, path_loss, points
 from .phones import FRAME_S, IGNORED, Inventory, PhoneHead
 from .speech import SpeechSet, load

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.alignment import letter_ends_s, piece_ends_s
-from training.path_loss import BESIDE, DURATIONS, EARLY, LATE, path_loss, points
+from training.architecture import DURATIONS
+from training.path_loss import BESIDE, EARLY, LATE, path_loss, points
 
 BLANK = 9
 SOUNDS = {"a": "AH", "b": "B", "d": "D", "i": "IY", "o": "OW", "t": "T"}  # a language that is spelled as it is spoken
