@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 SEGMENT_PAUSE_S: Final = 2.0  # silence between words that ends a segment though no sentence ended; chosen by ear
+LONGEST_WORD_S: Final = 7.0  # nobody speaks so long at one word: pieces further apart are an error of the model
 _SENTENCE_ENDS: Final = (".", "?", "!")
 
 
@@ -30,7 +31,7 @@ class Character(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """Text between spaces, punctuation included; `end_s` is where its last sounded piece ends."""
+    """Text between spaces, punctuation included; it ends with its last sounded piece, `LONGEST_WORD_S` after its start at most."""
 
     text: str
     start_s: float
@@ -148,7 +149,7 @@ def word_of(tokens: Sequence[Token]) -> Word:
     return Word(
         text=text_of(tokens),
         start_s=sounded[0].start_s,
-        end_s=max(token.end_s for token in sounded),
+        end_s=min(max(token.end_s for token in sounded), sounded[0].start_s + LONGEST_WORD_S),
         logprob=math.fsum(token.logprob for token in tokens) / len(tokens),
     )
 

@@ -134,6 +134,12 @@ def test_punctuation_never_moves_the_end_of_its_word_or_segment() -> None:
     assert [segment.end_s for segment in said.segments] == [2.0]
 
 
+def test_a_word_has_a_longest_time_however_far_apart_its_pieces_are() -> None:
+    said = transcript((" un", 1.0, 1.2), ("seen", 40.0, 40.3), (" end", 40.4, 40.8))
+    assert [(word.text, word.start_s, word.end_s) for word in said.words] == [("unseen", 1.0, 8.0), ("end", 40.4, 40.8)]
+    assert [segment.text for segment in said.segments] == ["unseen", "end"]
+
+
 def test_punctuation_before_a_word_never_moves_its_start() -> None:
     (word,) = transcript((' "', 0.0, 0.1), ("Yes", 0.8, 1.0), ('"', 1.0, 1.4)).words
     assert (word.text, word.start_s, word.end_s) == ('"Yes"', 0.8, 1.0)
