@@ -30,7 +30,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def goals_of(results: Results) -> list[Goal]:
-    """Return every goal with its figure, in the order of the issue that set them."""
+    """Return every goal with its figure."""
     on_bf16_cpu = results.device == "cpu" and results.bf16_cpu
     return [
         Goal(

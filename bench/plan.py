@@ -34,8 +34,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BUNDLED: Final = Plan(
-    rounds=5, n_clips=128, shortest_s=2.0, longest_s=20.0, n_single=20, batch_sizes=(1, 4, 16, 32), profile_repeats=20,
-    equal_concurrency=64, n_equal=512, loads=(0.2, 0.5, 0.8, 0.95), open_s=30.0,
+    rounds=5, n_clips=128, shortest_s=2.0, longest_s=6.0, long_clip_s=6.0, n_single=20, batch_sizes=(1, 4, 16, 32),
+    profile_repeats=20, equal_concurrency=64, n_equal=512, loads=(0.2, 0.5, 0.8, 0.95), open_s=30.0,
 )  # fmt: skip
 CUDA: Final = Plan(
     rounds=5, n_clips=1024, shortest_s=2.0, longest_s=20.0, n_single=20, n_outside=500, batch_sizes=(16, 32, 64, 128),

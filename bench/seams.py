@@ -110,7 +110,8 @@ class Bench:
         self._rules = TranscriberRules(limits=DecodeLimits(max_duration_s=1e6, max_source_samples=1 << 60))
         self._engine = Engine(lambda: NemoRecognizer("bundled"), now_s=time.monotonic, max_waiting_s=1e6, rules=BatchRules())
         self._engine.start()
-        self._engine.loaded.result()
+        facts = self._engine.loaded.result().facts
+        self._longest_s = min(self._rules.window_s, facts.longest_clip_s)
 
     def close(self) -> None:
         """End the engine's threads."""
@@ -142,7 +143,7 @@ class Bench:
 
     def seams_s(self, samples: Samples) -> tuple[NDArray[np.float64], int]:
         """Return where the windows of a file meet, in order, and how many of these are overlaps."""
-        cutter = WindowCutter(self._detector, rules=self._rules.spans, longest_s=self._rules.window_s)
+        cutter = WindowCutter(self._detector, rules=self._rules.spans, longest_s=self._longest_s)
         extents = [(window.start_s, window.end_s) for window in (*cutter.push(samples), *cutter.finish())]
         meetings = [(before[1], after[0]) for before, after in pairwise(extents)]
         return np.array([sum(meeting) / 2 for meeting in meetings]), sum(end > start for end, start in meetings)

@@ -83,7 +83,8 @@ from random weights by `just train-bundled` on synthesised speech alone: {clips:
 festival voices with added noise, reverberation and band limits; {heard_hours:.0f} hours heard in training, repeats counted.
 
 **It is not a production model.** It shows the service working, and lets its tests hear real speech, without a download. It has
-never heard a human being. For real use run Parakeet (see the README).
+never heard a human being, nor more than one sentence at once: the service cuts what is longer than six seconds. For real use run
+Parakeet (see the README).
 
 ## Word error rate
 

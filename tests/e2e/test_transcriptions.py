@@ -75,8 +75,6 @@ def test_sixteen_clients_each_get_their_own_text(service: Service, alone: dict[s
     assert answers == [[alone[recording.name]] * 3 for recording in sixteen]
 
 
-# Strict: the model that bears it makes this fail as unexpectedly passed, and the mark goes.
-@pytest.mark.xfail(strict=True, reason="the bundled model has heard short sentences alone: of windows of 17 s it gets 0.9 wrong")
 def test_five_minutes_are_written_in_order(client: httpx.Client) -> None:
     read = recordings() * 4
     heard = transcribe(client, FORMATS["flac-flac-16000-mono"].encode(concatenated(read, gap_s=0.8)))

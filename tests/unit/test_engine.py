@@ -104,7 +104,7 @@ def busy(
 
 
 def test_every_result_goes_to_its_owner_under_many_threads() -> None:
-    with running(FakeRecognizer(says_its_size), linger_s=0.001) as engine, ThreadPoolExecutor(32) as pool:
+    with running(FakeRecognizer(says_its_size), linger_s=0.001) as engine, ThreadPoolExecutor(64) as pool:
 
         def ask(i: int) -> tuple[int, str]:
             n_samples = 1_600 + i * 7

@@ -85,7 +85,7 @@ class NemoRecognizer:
         self._facts = RecognizerFacts(
             model_id=source.model_id,
             languages=languages,
-            longest_clip_s=cuda.LONGEST_CLIP_S if self._on_cuda else _LONGEST_CLIP_S,
+            longest_clip_s=min(source.longest_clip_s, cuda.LONGEST_CLIP_S if self._on_cuda else _LONGEST_CLIP_S),
             batch_padded_s=cuda.BATCH_PADDED_S if self._on_cuda else _BATCH_PADDED_S,
             max_concurrent_batches=2,
             prepares_ahead=True,

@@ -1,6 +1,7 @@
 """Where a model file comes from: the package, a path, or the hub at a pinned revision and hash."""
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,6 +13,7 @@ from ...domain.errors import ModelUnavailableError
 BUNDLED: Final = "bundled"
 PRODUCTION: Final = "nvidia/parakeet-tdt-0.6b-v2"
 _BUNDLED_FILE: Final = Path(__file__).parent / "bundled" / "parakeet-tdt-demo.nemo"
+_BUNDLED_LONGEST_CLIP_S: Final = 6.0  # it was taught single sentences, and loses itself in more of them
 _HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _PINNED: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)#(?P<sha256>[0-9a-fA-F]{64})")
 _WAYS_OUT: Final = "set STT_MODEL=bundled for the demonstration model inside the package, or STT_MODEL to the path of a .nemo file"
@@ -23,6 +25,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     model_id: str
     demonstration: bool = False
+    longest_clip_s: float = math.inf  # what the model has learned to hear at once
 
 
 class HubModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +78,9 @@ def locate(model: str, *, on_progress: Progress = unheard, endpoint: str | None 
             raise ModelUnavailableError(
                 f"this installation lacks the bundled model ({_BUNDLED_FILE.name}); install the package again"
             )
-        return ModelFile(path=_BUNDLED_FILE, model_id=_BUNDLED_FILE.stem, demonstration=True)
+        return ModelFile(
+            path=_BUNDLED_FILE, model_id=_BUNDLED_FILE.stem, demonstration=True, longest_clip_s=_BUNDLED_LONGEST_CLIP_S
+        )
     if (path := Path(model).expanduser()).is_file():
         if path.suffix != ".nemo":
             raise ModelUnavailableError(f"{model} is not a .nemo file; {_WAYS_OUT}")
