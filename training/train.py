@@ -9,7 +9,6 @@ band limits on 70 % of the clips and masked features: a model that hears this li
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset
+
+from app.adapters.nemo.memory import keep_freed_memory
 
 from .alignment import piece_ends_s
 from .architecture import EncDecRNNTBPEModel
@@ -48,19 +49,6 @@ EASY_HOURS: Final = 4.0  # at first short and clean clips; after these hours all
 EASY_LONGEST_S: Final = 3.0
 CHECKPOINT_STEPS: Final = 400
 GRADIENT_NORM: Final = 1.0
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # <malloc.h>
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep what it frees instead of giving every large block back to the kernel.
-
-    Otherwise each step maps and clears its activations anew: element-wise operations ran at 2 GB/s instead of
-    17 GB/s on two virtual cores (2026-11). Elsewhere than on glibc nothing happens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20)):
-            mallopt(parameter, value)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

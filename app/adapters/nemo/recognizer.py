@@ -20,6 +20,7 @@ from ...domain.ports import Options, RecognizerFacts
 from ...domain.transcript import Transcript
 from . import cuda
 from .decoding import Decoded, Decoder, Model
+from .memory import keep_freed_memory
 from .quiet import quiet
 from .source import Progress, locate, unheard
 
@@ -75,6 +76,8 @@ class NemoRecognizer:
         if precision == "float16" and not self._on_cuda:
             raise ModelUnavailableError("the precision float16 needs a CUDA device; set STT_PRECISION to auto, float32 or bfloat16")
         source = locate(model, on_progress=on_progress)
+        if not self._on_cuda:
+            keep_freed_memory()
         with quiet():
             self._model = _restored(source.path)
             self._decoder = Decoder(self._model)
