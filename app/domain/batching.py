@@ -17,6 +17,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     since_s: float
     live: bool
+    tentative: bool = False  # of a live session that will ask again: what is final goes before it
 
 
 class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
     padded_s: float = math.inf  # most that a batch may cost: clips times the longest of them; the engine asks the recogniser
     linger_s: float = 0.004  # how long an idle recogniser waits for company
     file_patience_s: float = 2.0  # a file's clip that has waited this long takes turns with live batches
+    tentative_run_s: float = 0.1  # longest run of a batch of tentative clips: what is final waits for it
     file_run_s: float = 0.3  # longest run of a file batch while a live session is open: a running batch cannot be interrupted
 
 
@@ -37,10 +39,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     after_live: bool = False  # the last batch was live
     live_open: bool = False  # a live session is open
     file_pace: float = 0.0  # measured seconds of run time for each padded second of a file batch; 0.0: unknown
+    live_pace: float = 0.0  # the same of live batches, whose clips are shorter
 
 
 def next_batch(waiting: Sequence[Waiting], rules: BatchRules, moment: Moment) -> tuple[Waiting, ...]:
-    """Choose live before files, then the oldest and those like it in length; `()` while it is better to wait.
+    """Choose live before files, there what is final, then the oldest and those like it in length; `()` while it is better to wait.
 
     Every clip costs as much as the longest in its batch, so clips join in the order of how alike in length they are,
     while count times longest stays within the batch's size. The oldest clip goes however long it is.
@@ -50,29 +53,36 @@ def next_batch(waiting: Sequence[Waiting], rules: BatchRules, moment: Moment) ->
 
     Nothing starves: a class's oldest clip is in its next batch, and files that have waited `file_patience_s` get every
     other batch at least. So a clip with k older ones of its class goes after at most k batches of its class, its turn
-    comes `file_patience_s` plus one live batch later at most, and between two turns of files lies one live batch.
+    comes `file_patience_s` plus one live batch later at most, and between two turns of files lies one live batch. Tentative clips
+    alone may wait for ever: whoever asked withdraws them when what is final comes.
     """
     if not waiting:
         return ()
-    oldest = {item.live: item for item in sorted(waiting, key=lambda item: (item.since_s, item.ticket), reverse=True)}
+    oldest = {item.live: item for item in sorted(waiting, key=_turn, reverse=True)}
     live = True in oldest and not (moment.after_live and False in oldest and _due(oldest[False], rules, moment))
-    size_s = rules.padded_s if live else _file_padded_s(rules, moment)
-    chosen, full = _alike([item for item in waiting if item.live == live], oldest[live], size_s)
+    first = oldest[live]
+    alike = [item for item in waiting if (item.live, item.tentative) == (first.live, first.tentative)]
+    chosen, full = _alike(alike, first, _most_padded_s(first, rules, moment))
     if moment.ahead:
-        go = full and (live or not moment.live_open)
+        go = full and not first.tentative and (live or not moment.live_open)
     else:
-        go = full or len(waiting) >= moment.company or moment.now_s - oldest[live].since_s >= rules.linger_s
+        go = full or len(waiting) >= moment.company or moment.now_s - first.since_s >= rules.linger_s
     return chosen if go else ()
+
+
+def _turn(item: Waiting) -> tuple[bool, float, int]:
+    return item.tentative, item.since_s, item.ticket
 
 
 def _due(item: Waiting, rules: BatchRules, moment: Moment) -> bool:
     return moment.now_s - item.since_s >= rules.file_patience_s
 
 
-def _file_padded_s(rules: BatchRules, moment: Moment) -> float:
-    if not moment.live_open or moment.file_pace <= 0:
+def _most_padded_s(item: Waiting, rules: BatchRules, moment: Moment) -> float:
+    run_s, pace = (rules.tentative_run_s, moment.live_pace) if item.live else (rules.file_run_s, moment.file_pace)
+    if pace <= 0 or not (item.tentative or (moment.live_open and not item.live)):
         return rules.padded_s
-    return min(rules.padded_s, rules.file_run_s / moment.file_pace)
+    return min(rules.padded_s, run_s / pace)
 
 
 def _alike(candidates: Sequence[Waiting], first: Waiting, size_s: float) -> tuple[tuple[Waiting, ...], bool]:

@@ -103,10 +103,13 @@ class Engine:
             raise self._not_ready()
         return self._loaded.result()
 
-    def submit(self, clip: Clip, options: Options, *, live: bool = False, admitted: bool = False) -> "Future[Transcript]":
+    def submit(
+        self, clip: Clip, options: Options, *, live: bool = False, tentative: bool = False, admitted: bool = False
+    ) -> "Future[Transcript]":
         """Queue one clip for an owner thread; never blocks.
 
         Args:
+            tentative: Of a live session that will ask again: what is final goes before it, and may wait for a short batch only.
             admitted: An earlier clip of the same request was taken, so this one is, however full the queue is: what was
                 begun is finished. Whoever asks bounds how many of its clips wait at a time.
 
@@ -122,7 +125,7 @@ class Engine:
                 raise self._not_ready()
             if not (admitted or self._queue.has_room_for(clip)):
                 raise OverloadedError("the queue is full; try again shortly", retry_after_s=self._queue_lasts_s())
-            job = self._queue.add(clip, options, live=live, now_s=self._now_s())
+            job = self._queue.add(clip, options, live=live, tentative=tentative, now_s=self._now_s())
             self._changed.notify_all()
         ticket = job.waiting.ticket  # not the job: its answer would keep its audio alive
         job.answer.add_done_callback(lambda _answer: self._withdraw(ticket))
@@ -154,7 +157,7 @@ class Engine:
         return ModelNotReadyError(_NOT_READY.get(self._state, "the model is not ready"), retry_after_s=_LOADING_RETRY_S)
 
     def _queue_lasts_s(self) -> int:
-        return min(_LONGEST_RETRY_S, max(1, math.ceil(self.queue.audio_s * self._stopwatch.file_pace / self._places)))
+        return min(_LONGEST_RETRY_S, max(1, math.ceil(self.queue.audio_s * self._stopwatch.pace(live=False) / self._places)))
 
     def _begin(self) -> None:
         try:
@@ -241,7 +244,8 @@ class Engine:
             ahead=self._running >= self._places,
             after_live=self._after_live,
             live_open=self._live_sessions > 0,
-            file_pace=self._stopwatch.file_pace,
+            file_pace=self._stopwatch.pace(live=False),
+            live_pace=self._stopwatch.pace(live=True),
         )
 
     def _withdraw(self, ticket: int) -> None:

@@ -31,6 +31,13 @@ class AudioTooLongError(AudioRejectedError):
         super().__init__(f"the audio lasts longer than the limit of {limit_s:g} s")
 
 
+class EmptyBufferError(InvalidRequestError):
+    """There is too little live sound to make an utterance of."""
+
+    def __init__(self, *, buffered_s: float, least_s: float) -> None:
+        super().__init__(f"there is {1000 * buffered_s:.0f} ms of audio to commit, and the least is {1000 * least_s:.0f} ms")
+
+
 class FileTooLargeError(SpeechError):
     def __init__(self, *, limit_mb: int) -> None:
         super().__init__(f"the upload is larger than the limit of {limit_mb} MB")

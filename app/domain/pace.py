@@ -49,12 +49,11 @@ class Stopwatch:
         """Begin; `overlapping` says that of two calls in a row one is only prepared while the other runs."""
         self._overlapping = overlapping
         self._ended_s = -math.inf  # when the last call ended
-        self._file_pace = Pace()
+        self._paces = {live: Pace() for live in (False, True)}
 
-    @property
-    def file_pace(self) -> float:
-        """Seconds of run time for one padded second of a file batch; 0.0 before one ran."""
-        return self._file_pace.per_padded_s
+    def pace(self, *, live: bool) -> float:
+        """Seconds of run time for one padded second of a file batch, or of a live one; 0.0 before one ran."""
+        return self._paces[live].per_padded_s
 
     def report(self, batch: Sequence[Waiting], *, began_s: float, ended_s: float, failed: bool) -> BatchReport:
         """Count a call that ended just now. Two overlapping calls share no second: what is only prepared has not run yet."""
@@ -66,6 +65,6 @@ class Stopwatch:
             failed=failed,
         )
         self._ended_s = ended_s
-        if not (report.live or failed):
-            self._file_pace = self._file_pace.after(run_s=report.run_s, padded_s=report.padded_s)
+        if not failed:
+            self._paces[report.live] = self._paces[report.live].after(run_s=report.run_s, padded_s=report.padded_s)
         return report

@@ -48,10 +48,10 @@ class Queue:
         """Whether `clip` stays within the bound; an empty queue takes a clip of any length."""
         return not self._jobs or self._waiting_s + clip.duration_s <= self._max_waiting_s
 
-    def add(self, clip: Clip, options: Options, *, live: bool, now_s: float) -> Job:
+    def add(self, clip: Clip, options: Options, *, live: bool, tentative: bool, now_s: float) -> Job:
         """Queue a clip, whether or not there is room."""
         self._tickets += 1
-        waiting = Waiting(ticket=self._tickets, duration_s=clip.duration_s, since_s=now_s, live=live)
+        waiting = Waiting(ticket=self._tickets, duration_s=clip.duration_s, since_s=now_s, live=live, tentative=tentative)
         job = Job(waiting=waiting, clip=clip, options=options, answer=Future())
         self._jobs[waiting.ticket] = job
         self._waiting_s += clip.duration_s

@@ -16,14 +16,15 @@ from .transcript import Token, Transcript, Word, following, grouped, sounds, wor
 _EDGE_S: Final = 0.24  # three frames of Parakeet's encoder
 _NEAR_S: Final = 0.35  # the same word is told at times this near: each window may be off by two frames
 _ROUNDING_S: Final = 1e-6
+_RECENT_WORDS: Final = 8  # of what was said, that a later hypothesis is matched with; chosen
 _SPLIT_COST: Final = 20.0  # splitting a word by 0.1 s is as bad as passing over two seconds from the middle
 
 
 _Pairing = tuple[int, float, list[tuple[int, int]]]  # how many pairs, minus how far apart they are in all, which
 
 
-class _Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """A word as one of the windows heard it."""
+class HeardWord(msgspec.Struct, frozen=True, kw_only=True):
+    """A word as one of the windows heard it, or one hypothesis of several."""
 
     tokens: tuple[Token, ...]
     word: Word
@@ -57,10 +58,10 @@ class Joiner:
         self._tail, self._tail_end_s = Transcript(), 0.0
         if next_start_s is None:
             return said
-        words = _heard(said)
+        words = heard_words(said)
         n_final = next((i for i, heard in enumerate(words) if heard.word.end_s > next_start_s), len(words))
-        self._tail, self._tail_end_s = _transcript(words[n_final:]), end_s
-        return _transcript(words[:n_final])
+        self._tail, self._tail_end_s = transcript_of(words[n_final:]), end_s
+        return transcript_of(words[:n_final])
 
     def finish(self) -> Transcript:
         """Return what was held back for a window that did not come."""
@@ -80,27 +81,40 @@ def joined(left: Transcript, right: Transcript, *, start_s: float, left_end_s: f
     end_s = min(left_end_s, right_end_s)
     begins_s = start_s + _EDGE_S - _ROUNDING_S  # words that begin earlier, the right window did not hear whole
     ends_s = left_end_s - _EDGE_S + _ROUNDING_S if right_end_s > left_end_s else math.inf  # that end later: nor the left one
-    before = [one for one in _heard(left) if one.word.end_s <= ends_s]
-    after = [one for one in _heard(right) if one.word.start_s >= begins_s]
+    before = [one for one in heard_words(left) if one.word.end_s <= ends_s]
+    after = [one for one in heard_words(right) if one.word.start_s >= begins_s]
     n_left = sum(one.word.start_s < begins_s for one in before)  # the first ones, that only the left heard whole
     n_right = sum(one.word.end_s > ends_s for one in after)  # the last ones, that only the right did
     left_of_both, right_of_both = before[n_left:], after[: len(after) - n_right]
     middle_s = (start_s + end_s) / 2
     if agreed := _agreed(left_of_both, right_of_both):
         i, j = min(agreed, key=lambda pair: abs(left_of_both[pair[0]].middle_s - middle_s))
-        return _transcript([*before[: n_left + i], _ended(left_of_both[i], after[j]), *after[j + 1 :]])
+        return transcript_of([*before[: n_left + i], _ended(left_of_both[i], after[j]), *after[j + 1 :]])
     earliest_s = max((one.word.end_s for one in before[:n_left]), default=start_s)
     latest_s = min((one.word.start_s for one in after[len(right_of_both) :]), default=end_s)
     pass_s = _parting(left_of_both + right_of_both, earliest_s, latest_s, middle_s)
-    return _transcript([one for one in before if one.middle_s < pass_s] + [one for one in after if one.middle_s >= pass_s])
+    return transcript_of([one for one in before if one.middle_s < pass_s] + [one for one in after if one.middle_s >= pass_s])
 
 
-def _heard(said: Transcript) -> list[_Heard]:
+def continuing(said: Sequence[HeardWord], hypothesis: Sequence[HeardWord]) -> list[HeardWord]:
+    """Return the words of a later hypothesis that come after what was said already, of which it may hold the last part again.
+
+    The last of the words that both have tells where; if they do not agree about the last one, time does.
+    """
+    if not said:
+        return list(hypothesis)
+    recent, last_end_s = said[-_RECENT_WORDS:], said[-1].word.end_s
+    i, j = (_agreed(recent, hypothesis) or [(-1, -1)])[-1]
+    return [one for one in hypothesis[j + 1 :] if i == len(recent) - 1 or one.middle_s > last_end_s]
+
+
+def heard_words(said: Transcript) -> list[HeardWord]:
+    """Return the words of a transcript with the tokens they are made of."""
     words = [(tuple(group), word_of(group)) for group in grouped(said.tokens)]
-    return [_Heard(tokens=tokens, word=word, name="".join(filter(str.isalnum, word.text.casefold()))) for tokens, word in words]
+    return [HeardWord(tokens=tokens, word=word, name="".join(filter(str.isalnum, word.text.casefold()))) for tokens, word in words]
 
 
-def _agreed(left: Sequence[_Heard], right: Sequence[_Heard]) -> list[tuple[int, int]]:
+def _agreed(left: Sequence[HeardWord], right: Sequence[HeardWord]) -> list[tuple[int, int]]:
     """Pair words of the same name at near times, in order: as many as can be, and of those the nearest (dynamic programming).
 
     Returns:
@@ -120,13 +134,13 @@ def _agreed(left: Sequence[_Heard], right: Sequence[_Heard]) -> list[tuple[int, 
     return below[0][2]
 
 
-def _ended(left: _Heard, right: _Heard) -> _Heard:
+def _ended(left: HeardWord, right: HeardWord) -> HeardWord:
     """Return the left word with the right one's punctuation: that belongs to what follows, as the word does to what precedes."""
     n_left, n_right = (max((i + 1 for i, token in enumerate(heard.tokens) if sounds(token)), default=0) for heard in (left, right))
     return msgspec.structs.replace(left, tokens=(*left.tokens[:n_left], *right.tokens[n_right:]))
 
 
-def _parting(words: Sequence[_Heard], earliest_s: float, latest_s: float, middle_s: float) -> float:
+def _parting(words: Sequence[HeardWord], earliest_s: float, latest_s: float, middle_s: float) -> float:
     """Return the time within [earliest_s, latest_s] that splits the words least, and is near to the middle."""
     if earliest_s >= latest_s:
         return (earliest_s + latest_s) / 2
@@ -140,7 +154,7 @@ def _parting(words: Sequence[_Heard], earliest_s: float, latest_s: float, middle
     return min(times_s, key=cost)
 
 
-def _transcript(words: Sequence[_Heard]) -> Transcript:
+def transcript_of(words: Sequence[HeardWord]) -> Transcript:
     """Put words one after the other, so that no time runs back."""
     tokens: list[Token] = []
     for i, heard in enumerate(words):

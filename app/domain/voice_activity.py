@@ -79,9 +79,17 @@ class SpanFinder:
             return max(self._last_end_s, self._now * FRAME_S - self._rules.pad_before_s)
         return self._padded_start_s(self._start)
 
+    @property
+    def speaking_since_s(self) -> float | None:
+        """Where the span begins that is sure to come; None while nobody speaks, or not for long enough yet."""
+        if self._start is None:
+            return None
+        spoken_s = ((self._now if self._quiet_since is None else self._quiet_since) - self._start) * FRAME_S
+        return self._padded_start_s(self._start) if self._goes_on or spoken_s >= self._rules.least_speech_s else None
+
     def push(self, probabilities: Samples) -> tuple[SpeechSpan, ...]:
         """Return the spans that these frames end."""
-        return tuple(span for probability in probabilities.tolist() if (span := self._frame(probability)))
+        return tuple(span for probability in probabilities.tolist() if (span := self.frame(probability)))
 
     def finish(self) -> tuple[SpeechSpan, ...]:
         """Return the span that the end of the audio ends, if there is one."""
@@ -90,7 +98,8 @@ class SpanFinder:
         span = self._end(self._start, self._now if self._quiet_since is None else self._quiet_since)
         return (span,) if span else ()
 
-    def _frame(self, probability: float) -> SpeechSpan | None:
+    def frame(self, probability: float) -> SpeechSpan | None:
+        """Return the span that this frame ends, if it ends one."""
         frame, self._now = self._now, self._now + 1
         if probability >= self._rules.threshold:
             if self._start is None:

@@ -14,8 +14,8 @@ RULES: Final = BatchRules(padded_s=PADDED_S, linger_s=LINGER_S, file_patience_s=
 LATE: Final = Moment(now_s=1_000.0)
 
 
-def clip(ticket: int, duration_s: float, *, since_s: float = 0.0, live: bool = False) -> Waiting:
-    return Waiting(ticket=ticket, duration_s=duration_s, since_s=since_s, live=live)
+def clip(ticket: int, duration_s: float, *, since_s: float = 0.0, live: bool = False, tentative: bool = False) -> Waiting:
+    return Waiting(ticket=ticket, duration_s=duration_s, since_s=since_s, live=live, tentative=tentative)
 
 
 def plan(*waiting: Waiting, moment: Moment = LATE, rules: BatchRules = RULES) -> tuple[int, ...]:
@@ -39,6 +39,26 @@ moments = st.builds(
     Moment, now_s=st.just(1_000.0), company=st.integers(1, 30), after_live=st.booleans(), live_open=st.booleans(),
     file_pace=st.floats(0, 1),
 )  # fmt: skip
+
+
+def test_what_is_final_goes_before_what_is_tentative_and_apart_from_it() -> None:
+    older, final, newer = (clip(i, 2.0, since_s=float(i), live=True, tentative=i != 2) for i in (1, 2, 3))
+    assert plan(older, final, newer) == (2,)
+    assert plan(older, newer) == (1, 3)
+    assert plan(clip(4, 2.0), older) == (1,), "and both before files"
+
+
+def test_a_tentative_batch_runs_a_tenth_of_a_second_by_the_measured_pace() -> None:
+    partials = [clip(i, 4.0, live=True, tentative=True) for i in range(12)]
+    finals = [clip(i, 4.0, live=True) for i in range(12)]
+    assert len(plan(*partials, moment=Moment(now_s=1_000.0, live_pace=0.01))) == 2  # 10 s run for 0.1 s
+    assert len(plan(*partials, moment=Moment(now_s=1_000.0, live_pace=9.0))) == 1
+    assert len(plan(*finals, moment=Moment(now_s=1_000.0, live_pace=0.01))) == 12
+
+
+def test_a_tentative_batch_is_never_prepared_ahead() -> None:
+    partials = [clip(i, 4.0, live=True, tentative=True) for i in range(40)]
+    assert plan(*partials, moment=Moment(now_s=1_000.0, ahead=True)) == ()
 
 
 def test_nothing_waiting_is_no_batch() -> None:

@@ -1,0 +1,364 @@
+"""Use case: one live session. Sound goes in as it comes; what to recognise and what to tell come out. No clock, no thread.
+
+An utterance is recognised whole when it is over. Where nobody pauses it is cut at the quietest point, and both sides hear some
+seconds across the cut: a word belongs to the side that its middle is on.
+
+With partials the utterance so far is recognised again as it grows. A word is stable once two hypotheses in a row agree on all words
+up to it (LocalAgreement-2: D. Macháček et al., "Turning Whisper into Real-Time Transcription System", 2023) and the later one
+hears another word after it. Stable words leave the window that is recognised, but for some seconds of context.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final as Constant
+
+import msgspec
+
+from .audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
+from .errors import EmptyBufferError, SpeechError
+from .listening import Listener, SpeechEnded
+from .live_events import Event, Failed, Final, HandedOver, Idle, Partial, Request, Started, Step, Stopped
+from .pcm import Encoding, PcmReader
+from .ports import Options, Resampler, VoiceDetector
+from .seams import HeardWord, continuing, heard_words, transcript_of
+from .track import Track
+from .transcript import Transcript, opening, text_of
+from .voice_activity import SpanRules
+from .windows import OVERLAP_S
+
+_LEAST_NEW_S: Constant = 0.1  # of sound that no partial has heard yet: less is not worth the next one
+_LATENCIES_APART: Constant = 2.0  # partials begin this many times their own latency apart: a busy machine has fewer of them
+_PARTIAL_WINDOW_S: Constant = 8.0  # a partial that would hear more leaves out what is stable; chosen
+_KEPT_WORDS: Constant = 8  # of what was said before a cut: enough to know them again after it
+_CONTEXT_S: Constant = 2.0  # of the stable part that it hears all the same, for the model to find its feet; chosen
+
+
+class LiveRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How one session is heard; the client chooses, within what the way in allows."""
+
+    spans: SpanRules | None = SpanRules(least_silence_s=0.5, pad_before_s=0.3)  # where utterances end; None: by `commit` alone
+    longest_s: float = 30.0  # of an utterance; the recogniser's longest clip may be shorter
+    partials: bool = False
+    partial_every_s: float = 0.2  # at best
+    idle_s: float | None = None  # tell when nobody has spoken for this long, in seconds of the session's sound
+    options: Options = Options()
+
+
+class Sound(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What the client sends: one channel in an encoding, and what brings it to `MODEL_RATE_HZ`."""
+
+    encoding: Encoding
+    resampler: Resampler
+
+
+class _Utterance(msgspec.Struct, eq=False, kw_only=True):
+    number: int
+    start: int  # sample; as all places here
+    window_start: int  # from here on it is recognised: before lies what is settled, or after a cut some of the one before
+    end: int = 0
+    started: bool = False  # and that was told
+    settled: list[HeardWord] = []  # will not change
+    n_told: int = 0  # tokens of `settled`
+    tentative: list[HeardWord] = []  # of the last hypothesis, what follows `settled`
+    failure: SpeechError | None = None  # of one of its windows
+    cleared: bool = False
+
+
+class _Window(msgspec.Struct, eq=False, kw_only=True):
+    ticket: int
+    utterance: _Utterance
+    start: int
+    end: int
+    until: int | None  # words whose middle is after this place belong to the next window
+    ends: bool  # its utterance
+    answer: Transcript | SpeechError | None = None
+
+
+class LiveSession:
+    """One client's stream. Its calls must not overlap; each returns what follows from it."""
+
+    def __init__(self, detector: VoiceDetector, sound: Sound, rules: LiveRules, *, longest_clip_s: float) -> None:
+        """Begin.
+
+        Args:
+            longest_clip_s: Of the recogniser.
+        """
+        self._detector, self._longest_clip_s = detector, longest_clip_s
+        self._track = Track()
+        self._n_utterances = self._n_tickets = 0
+        self._open: _Utterance | None = None
+        self._floor = 0  # everything before was committed, cleared, or belongs to an utterance that is over
+        self._quiet_from = 0  # since when nobody speaks, for `idle_s`
+        self._due: deque[_Window] = deque()  # final windows whose last samples are still to come
+        self._asked: deque[_Window] = deque()  # final windows in order; answers wait for those before them
+        self._before: list[HeardWord] = []  # what was said right before a cut
+        self._partial: _Window | None = None  # the one that is out
+        self._partial_end = 0
+        self._partial_asked_s, self._partial_latency_s = -rules.partial_every_s, 0.0
+        self._resumed: _Utterance | None = None  # was open when the rules changed
+        self._events: list[Event] = []
+        self._requests: list[Request] = []
+        self._withdrawn: list[int] = []
+        self.listen_to(sound)
+        self._rules = rules
+        self._configure(rules)
+
+    @property
+    def heard_s(self) -> float:
+        """How much sound came in."""
+        return self._track.end / MODEL_RATE_HZ
+
+    @property
+    def backlog_s(self) -> float:
+        """Sound that was handed over and is not answered yet."""
+        return sum(window.end - window.start for window in (*self._asked, *self._due)) / MODEL_RATE_HZ
+
+    def listen_to(self, sound: Sound) -> None:
+        """Take the next bytes for another kind of sound; what the one before it held back is lost."""
+        self._reader, self._resampler = PcmReader(sound.encoding), sound.resampler
+
+    def configure(self, rules: LiveRules, *, now_s: float) -> Step:
+        """Hear on by other rules. If the way utterances end changes, the present one goes on by the new one."""
+        if rules.spans != self._rules.spans or rules.longest_s != self._rules.longest_s:
+            self._configure(rules)
+        self._rules = rules
+        return self._step(now_s)
+
+    def push(self, data: bytes, *, now_s: float) -> Step:
+        """Take the next bytes, of any number."""
+        self._hear(self._resampler.push(self._reader.push(data)))
+        return self._step(now_s)
+
+    def answered(self, ticket: int, transcript: Transcript, *, now_s: float) -> Step:
+        """Take the answer to a request; one that was withdrawn is ignored."""
+        self._take(ticket, transcript, now_s)
+        return self._step(now_s)
+
+    def failed(self, ticket: int, failure: SpeechError, *, now_s: float) -> Step:
+        """Take the failure of a request: of a partial it is nobody's concern."""
+        self._take(ticket, failure, now_s)
+        return self._step(now_s)
+
+    def commit(self, *, now_s: float) -> Step:
+        """End the present utterance now; without one, what is kept of the sound since the last one is an utterance.
+
+        Raises:
+            EmptyBufferError: There is less than `SHORTEST_CLIP_S` of sound since the last one.
+        """
+        buffered_s = (self._track.end - self._floor) / MODEL_RATE_HZ
+        if buffered_s < SHORTEST_CLIP_S:
+            raise EmptyBufferError(buffered_s=buffered_s, least_s=SHORTEST_CLIP_S)
+        utterance = self._open or self._begun(self._listener.settled)
+        self._end(utterance, self._track.end, until=None)
+        self._begin_anew()
+        return self._step(now_s)
+
+    def clear(self, *, now_s: float) -> Step:
+        """Forget the present utterance and all sound that belongs to no earlier one."""
+        if self._open:
+            self._open.cleared = True
+            self._withdraw_partial()
+        self._begin_anew()
+        return self._step(now_s)
+
+    def finish(self, *, now_s: float) -> Step:
+        """End the sound: whatever is left of speech is handed over. Answers may still come."""
+        self._hear(self._resampler.finish())
+        if self._open and self._track.end > self._open.start:
+            self._end(self._open, self._track.end, until=None)
+        self._begin_anew()
+        return self._step(now_s)
+
+    @property
+    def answers_wanted(self) -> bool:
+        """Whether an utterance was handed over and is not answered yet."""
+        return bool(self._asked or self._due)
+
+    def _configure(self, rules: LiveRules) -> None:
+        self._rules = rules
+        overlap_s = min(OVERLAP_S, self._longest_clip_s / 4)
+        self._longest_s = min(rules.longest_s, self._longest_clip_s - overlap_s)
+        self._reach = round(overlap_s / 2 * MODEL_RATE_HZ)
+        self._withdraw_partial()
+        self._resumed, self._open = self._open, None
+        at = self._resumed.window_start if self._resumed else self._track.end
+        self._listener = Listener(self._detector, rules.spans, longest_s=self._longest_s, at=at)
+        self._listen(self._track.cut(at, self._track.end))
+        self._resumed = None
+
+    def _hear(self, samples: Samples) -> None:
+        self._track.append(samples)
+        self._listen(samples)
+        idle_s = self._rules.idle_s
+        if idle_s is not None and not self._open and self._track.end - self._quiet_from >= idle_s * MODEL_RATE_HZ:
+            self._n_utterances += 1
+            self._tell(Idle(utterance=self._n_utterances, start_s=_s(self._quiet_from), end_s=self.heard_s))
+            self._quiet_from = self._track.end
+
+    def _listen(self, samples: Samples) -> None:
+        for told in self._listener.push(samples):
+            if isinstance(told, SpeechEnded):
+                self._speech_ended(self._open or self._begun(told.start), told)
+            elif self._open is None:
+                self._begun(told.start)
+
+    def _speech_ended(self, utterance: _Utterance, told: SpeechEnded) -> None:
+        if not told.goes_on:
+            self._tell(Stopped(utterance=utterance.number, at_s=_s(told.known)))
+            self._end(utterance, told.end, until=None)
+        elif self._rules.spans:
+            self._tell(Stopped(utterance=utterance.number, at_s=_s(told.end)))
+            self._end(utterance, told.end, until=told.end)
+            self._begun(told.end).window_start = max(utterance.start, told.end - self._reach)
+        else:  # only `commit` ends an utterance; what is recognised at once has its limit all the same
+            self._ask_for(utterance, told.end + self._reach, until=told.end, ends=False)
+            utterance.window_start = max(utterance.start, told.end - self._reach)
+
+    def _begun(self, start: int) -> _Utterance:
+        utterance, self._resumed = self._resumed, None
+        if utterance is None:
+            self._n_utterances += 1
+            utterance = _Utterance(number=self._n_utterances, start=start, window_start=start)
+        if self._rules.spans and not utterance.started:
+            utterance.started = True
+            self._tell(Started(utterance=utterance.number, at_s=_s(utterance.start)))
+        self._open = utterance
+        return utterance
+
+    def _begin_anew(self) -> None:
+        self._open = None
+        self._floor = self._quiet_from = self._track.end
+        for window in self._due:  # what it waited for belongs to nobody
+            window.end = min(window.end, self._floor)
+        self._listener.begin_anew(self._floor)
+
+    def _end(self, utterance: _Utterance, end: int, *, until: int | None) -> None:
+        utterance.end = end
+        self._ask_for(utterance, end if until is None else end + self._reach, until=until, ends=True)
+        self._tell(HandedOver(utterance=utterance.number, start_s=_s(utterance.start), end_s=_s(end)))
+        self._open, self._floor, self._quiet_from = None, end, end
+
+    def _ask_for(self, utterance: _Utterance, end: int, *, until: int | None, ends: bool) -> None:
+        self._withdraw_partial()
+        self._n_tickets += 1
+        self._due.append(
+            _Window(ticket=self._n_tickets, utterance=utterance, start=utterance.window_start, end=end, until=until, ends=ends)
+        )
+
+    def _withdraw_partial(self) -> None:
+        if self._partial:
+            self._withdrawn.append(self._partial.ticket)
+            self._partial = None
+
+    def _take(self, ticket: int, answer: Transcript | SpeechError, now_s: float) -> None:
+        if self._partial and ticket == self._partial.ticket:
+            window, self._partial = self._partial, None
+            self._partial_latency_s = now_s - self._partial_asked_s
+            if isinstance(answer, Transcript):
+                self._partial_answered(window, answer)
+            return
+        for window in self._asked:
+            if window.ticket == ticket:
+                window.answer = answer
+        while self._asked and (told := self._asked[0].answer) is not None:
+            self._window_answered(self._asked.popleft(), told)
+
+    def _partial_answered(self, window: _Window, answer: Transcript) -> None:
+        utterance = window.utterance
+        found = self._following(window, answer)
+        n_agreed = _n_agreed(utterance.tentative, found)
+        changed = n_agreed or text_of(transcript_of(found).tokens) != text_of(transcript_of(utterance.tentative).tokens)
+        utterance.settled += found[:n_agreed]
+        utterance.tentative = found[n_agreed:]
+        if changed:
+            stable, fresh = self._told(utterance)
+            whole = opening(transcript_of([*utterance.settled, *utterance.tentative]))
+            tentative = Transcript(tokens=whole.tokens[len(stable.tokens) :])
+            self._tell(Partial(utterance=utterance.number, stable=stable, fresh=fresh, tentative=tentative))
+        self._shorten(utterance)
+
+    def _shorten(self, utterance: _Utterance) -> None:
+        """Have the stable part leave the window, if that has become long."""
+        longest_s = min(_PARTIAL_WINDOW_S, self._longest_s * 3 / 4)
+        if utterance.settled and self._track.end - utterance.window_start > longest_s * MODEL_RATE_HZ:
+            kept_from_s = utterance.settled[-1].word.end_s - _CONTEXT_S
+            begins_s = [one.word.start_s for one in utterance.settled if one.word.start_s >= kept_from_s]
+            place = round(min(begins_s, default=utterance.settled[-1].word.start_s) * MODEL_RATE_HZ)
+            utterance.window_start = max(utterance.window_start, place)
+
+    def _window_answered(self, window: _Window, answer: Transcript | SpeechError) -> None:
+        utterance = window.utterance
+        if isinstance(answer, SpeechError):
+            utterance.failure = answer
+        else:
+            utterance.settled += self._following(window, answer)
+            utterance.tentative = []
+        if not window.ends:
+            return
+        self._before = [*self._before, *utterance.settled][-_KEPT_WORDS:] if window.until is not None else []
+        if utterance.cleared:
+            return
+        if utterance.failure:
+            self._tell(Failed(utterance=utterance.number, failure=utterance.failure))
+            return
+        transcript, fresh = self._told(utterance)
+        start_s, end_s = _s(utterance.start), _s(utterance.end)
+        self._tell(Final(utterance=utterance.number, transcript=transcript, fresh=fresh, start_s=start_s, end_s=end_s))
+
+    def _following(self, window: _Window, answer: Transcript) -> list[HeardWord]:
+        """Return what a window says after all that is settled."""
+        words = heard_words(answer.shifted(_s(window.start)))
+        found = continuing([*self._before, *window.utterance.settled], words)
+        return found if window.until is None else [one for one in found if one.middle_s <= _s(window.until)]
+
+    def _told(self, utterance: _Utterance) -> tuple[Transcript, Transcript]:
+        """Return what is settled, and the end of it that is told for the first time."""
+        settled = opening(transcript_of(utterance.settled))
+        fresh = Transcript(tokens=settled.tokens[utterance.n_told :])
+        utterance.n_told = len(settled.tokens)
+        return settled, fresh
+
+    def _tell(self, event: Event) -> None:
+        self._events.append(event)
+
+    def _step(self, now_s: float) -> Step:
+        while self._due and self._due[0].end <= self._track.end:
+            window = self._due.popleft()
+            self._asked.append(window)
+            self._requests.append(self._request(window, tentative=False))
+        if self._open and self._partial_is_due(self._open, now_s):
+            self._n_tickets += 1
+            start, end = self._open.window_start, self._track.end
+            self._partial = _Window(ticket=self._n_tickets, utterance=self._open, start=start, end=end, until=None, ends=False)
+            self._partial_asked_s, self._partial_end = now_s, end
+            self._requests.append(self._request(self._partial, tentative=True))
+        starts = [window.start for window in self._due] + ([self._open.window_start] if self._open else [self._listener.settled])
+        self._track.let_go(min(starts))
+        step = Step(events=tuple(self._events), requests=tuple(self._requests), withdrawn=tuple(self._withdrawn))
+        self._events, self._requests, self._withdrawn = [], [], []
+        return step
+
+    def _partial_is_due(self, utterance: _Utterance, now_s: float) -> bool:
+        if not self._rules.partials or self._partial or self._asked or self._due:
+            return False
+        new_s = (self._track.end - max(self._partial_end, utterance.window_start)) / MODEL_RATE_HZ
+        every_s = max(self._rules.partial_every_s, _LATENCIES_APART * self._partial_latency_s)
+        return new_s >= _LEAST_NEW_S and now_s - self._partial_asked_s >= every_s
+
+    def _request(self, window: _Window, *, tentative: bool) -> Request:
+        clip = Clip(self._track.cut(window.start, window.end))
+        return Request(ticket=window.ticket, clip=clip, options=self._rules.options, tentative=tentative)
+
+
+def _n_agreed(earlier: Sequence[HeardWord], later: Sequence[HeardWord]) -> int:
+    """Count the words that two hypotheses begin with alike, but for the later one's last word: it may not be whole yet."""
+    n_agreed = 0
+    for one, other in zip(earlier, later[:-1], strict=False):
+        if one.word.text != other.word.text:
+            break
+        n_agreed += 1
+    return n_agreed
+
+
+def _s(place: int) -> float:
+    return place / MODEL_RATE_HZ
