@@ -75,7 +75,7 @@ def recognize(recognizer: NemoRecognizer, clips: Sequence[Clip]) -> list[Transcr
 def test_the_facts_say_what_was_loaded(recognizer: NemoRecognizer) -> None:
     facts = recognizer.facts
     assert (facts.model_id, facts.demonstration, facts.languages) == ("parakeet-tdt-demo", True, ("en",))
-    assert (facts.device, facts.precision, facts.max_concurrent_batches) == ("cpu", "float32", 2)
+    assert (facts.device, facts.precision, facts.max_concurrent_batches) == ("cpu", "float32", 1)
     assert max(recording.duration_s for recording in recordings()) <= facts.longest_clip_s < 10, "single sentences"
 
 
