@@ -45,6 +45,7 @@ class Engine:
         *,
         now_s: Callable[[], float],
         max_waiting_s: float,
+        max_wait_s: float = math.inf,
         rules: BatchRules,
         on_failure: Callable[[BaseException], None] = lambda _failure: None,
     ) -> None:
@@ -54,11 +55,13 @@ class Engine:
             load: Builds the recogniser; called once, on an owner thread.
             now_s: A clock that never runs back.
             max_waiting_s: Seconds of audio that may wait; more is refused.
+            max_wait_s: How long a file may have to wait by the measured pace; where it is longer, further ones are refused.
             rules: How batches are made; their size is the recogniser's.
             on_failure: Told every failure that reaches no client in full: a model that does not load, a batch that raises,
                 a device that is lost.
         """
         self._load, self._now_s, self._rules, self._on_failure = load, now_s, rules, on_failure
+        self._max_wait_s = max_wait_s
         self._on_batch: list[Callable[[BatchReport], object]] = []
         self._queue = Queue(max_waiting_s=max_waiting_s)
         self._changed = threading.Condition()
@@ -103,6 +106,18 @@ class Engine:
             raise self._not_ready()
         return self._loaded.result()
 
+    def check_room(self) -> None:
+        """Refuse another file early, before it costs anything.
+
+        Raises:
+            ModelNotReadyError: As `submit`.
+            OverloadedError: It would wait too long.
+        """
+        self.recognizer()
+        if (lasts_s := self._queue_lasts_s()) > self._max_wait_s:
+            told = f"the queue lasts {lasts_s:.0f} s, longer than the {self._max_wait_s:g} s that a file may wait; try again later"
+            raise OverloadedError(told, retry_after_s=self._retry_after_s())
+
     def submit(
         self, clip: Clip, options: Options, *, live: bool = False, tentative: bool = False, admitted: bool = False
     ) -> "Future[Transcript]":
@@ -118,13 +133,15 @@ class Engine:
 
         Raises:
             ModelNotReadyError: The model is loading, has failed, or the engine is closed.
-            OverloadedError: The queue is full.
+            OverloadedError: The queue is full, or a file would wait too long.
         """
+        if not (admitted or live):
+            self.check_room()
         with self._changed:
             if self._state != "ready":
                 raise self._not_ready()
             if not (admitted or self._queue.has_room_for(clip)):
-                raise OverloadedError("the queue is full; try again shortly", retry_after_s=self._queue_lasts_s())
+                raise OverloadedError("the queue is full; try again shortly", retry_after_s=self._retry_after_s())
             job = self._queue.add(clip, options, live=live, tentative=tentative, now_s=self._now_s())
             self._changed.notify_all()
         ticket = job.waiting.ticket  # not the job: its answer would keep its audio alive
@@ -156,8 +173,11 @@ class Engine:
     def _not_ready(self) -> ModelNotReadyError:
         return ModelNotReadyError(_NOT_READY.get(self._state, "the model is not ready"), retry_after_s=_LOADING_RETRY_S)
 
-    def _queue_lasts_s(self) -> int:
-        return min(_LONGEST_RETRY_S, max(1, math.ceil(self.queue.audio_s * self._stopwatch.pace(live=False) / self._places)))
+    def _queue_lasts_s(self) -> float:
+        return self.queue.audio_s * self._stopwatch.pace(live=False) / self._places
+
+    def _retry_after_s(self) -> int:
+        return min(_LONGEST_RETRY_S, max(1, math.ceil(self._queue_lasts_s())))
 
     def _begin(self) -> None:
         try:

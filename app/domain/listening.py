@@ -44,11 +44,6 @@ class Listener:
         self._finder = SpanFinder(self._rules)
         self._began = False
 
-    @property
-    def settled(self) -> int:
-        """The first sample that speech not told of yet may still hold."""
-        return self._at(self._finder.settled_s)
-
     def push(self, samples: Samples) -> Iterator[SpeechBegan | SpeechEnded]:
         """Tell what these samples, which follow on those before, begin and end; take all of it before the next push."""
         for probability in self._ear.push(samples).tolist():

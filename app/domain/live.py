@@ -140,7 +140,7 @@ class LiveSession:
         return self._step(now_s)
 
     def commit(self, *, now_s: float) -> Step:
-        """End the present utterance now; without one, what is kept of the sound since the last one is an utterance.
+        """End the present utterance now; if nobody was heard speaking, all sound since the last one is one, up to `longest_s`.
 
         Raises:
             EmptyBufferError: There is less than `SHORTEST_CLIP_S` of sound since the last one.
@@ -148,7 +148,7 @@ class LiveSession:
         buffered_s = (self._track.end - self._floor) / MODEL_RATE_HZ
         if buffered_s < SHORTEST_CLIP_S:
             raise EmptyBufferError(buffered_s=buffered_s, least_s=SHORTEST_CLIP_S)
-        utterance = self._open or self._begun(self._listener.settled)
+        utterance = self._open or self._begun(self._unheard_from, told=False)
         self._end(utterance, self._track.end, until=None)
         self._begin_anew()
         return self._step(now_s)
@@ -214,12 +214,17 @@ class LiveSession:
             self._ask_for(utterance, told.end + self._reach, until=told.end, ends=False)
             utterance.window_start = max(utterance.start, told.end - self._reach)
 
-    def _begun(self, start: int) -> _Utterance:
+    @property
+    def _unheard_from(self) -> int:
+        """The first sample that an utterance which is still to begin may hold."""
+        return max(self._floor, self._track.end - round(self._longest_s * MODEL_RATE_HZ))
+
+    def _begun(self, start: int, *, told: bool = True) -> _Utterance:
         utterance, self._resumed = self._resumed, None
         if utterance is None:
             self._n_utterances += 1
             utterance = _Utterance(number=self._n_utterances, start=start, window_start=start)
-        if self._rules.spans and not utterance.started:
+        if told and self._rules.spans and not utterance.started:
             utterance.started = True
             self._tell(Started(utterance=utterance.number, at_s=_s(utterance.start)))
         self._open = utterance
@@ -332,8 +337,8 @@ class LiveSession:
             self._partial = _Window(ticket=self._n_tickets, utterance=self._open, start=start, end=end, until=None, ends=False)
             self._partial_asked_s, self._partial_end = now_s, end
             self._requests.append(self._request(self._partial, tentative=True))
-        starts = [window.start for window in self._due] + ([self._open.window_start] if self._open else [self._listener.settled])
-        self._track.let_go(min(starts))
+        present = self._open.window_start if self._open else self._unheard_from
+        self._track.let_go(min([present, *(window.start for window in self._due)]))
         step = Step(events=tuple(self._events), requests=tuple(self._requests), withdrawn=tuple(self._withdrawn))
         self._events, self._requests, self._withdrawn = [], [], []
         return step

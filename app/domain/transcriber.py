@@ -22,7 +22,7 @@ from .windows import Window, WindowCutter
 
 # Peak amplitude under which nothing can have been said: 2 steps of 16-bit audio, what dithered digital silence holds.
 SILENCE_PEAK: Final = 2 / 32_768
-_LEAST_AHEAD: Final = 8  # windows of one file in the queue at a time; the next ones are cut when an answer has come
+_LEAST_AHEAD: Final = 2  # windows of one file in the queue at a time; the next ones are cut when an answer has come
 _BATCHES_AHEAD: Final = 2  # or as many as fill this many batches: one to run, one to wait
 
 
@@ -83,7 +83,7 @@ class Transcriber:
         """
         facts = self._engine.recognizer().facts  # before any decoding: without a model the work would be for nothing
         source = _Source(self._normalizer, file, self._rules.limits, cancel)
-        single_pass_s = min(self._rules.single_pass_s, facts.longest_clip_s)
+        single_pass_s, window_s = (min(asked, facts.longest_clip_s) for asked in (self._rules.single_pass_s, self._rules.window_s))
         head = source.read(single_pass_s)
         if head.size < SHORTEST_CLIP_S * MODEL_RATE_HZ:
             if head.size == 0:
@@ -92,8 +92,8 @@ class Transcriber:
         if source.ended and options.chunking is None:
             windows: Iterator[Window] = iter([Window(clip=Clip(head), start_s=0.0)])
         else:
-            windows = self._windows(head, source, options.chunking, min(self._rules.window_s, facts.longest_clip_s))
-        ahead = max(_LEAST_AHEAD, math.ceil(_BATCHES_AHEAD * facts.batch_padded_s / self._rules.window_s))
+            windows = self._windows(head, source, options.chunking, window_s)
+        ahead = max(_LEAST_AHEAD, math.ceil(_BATCHES_AHEAD * facts.batch_padded_s / window_s))
         yield from self._recognized(windows, source, options, cancel, ahead)
 
     def _windows(self, head: Samples, source: "_Source", chunking: Chunking | None, longest_s: float) -> Iterator[Window]:

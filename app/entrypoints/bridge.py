@@ -6,11 +6,12 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import DeadlineError
+from ..domain.errors import DeadlineError, OverloadedError
 
 T = TypeVar("T")
 
 _RETRY_S: Final = 30  # what a client whose deadline has passed is told to wait
+_FULL_RETRY_S: Final = 5  # and one that finds no place; how soon one is free, nobody knows
 
 
 class Bridge:
@@ -20,11 +21,22 @@ class Bridge:
         """Start threads.
 
         Args:
-            workers: How many generators may step at a time; further ones wait for a thread.
+            workers: How many generators may be under way at a time; further ones are refused.
             deadline_s: How long a generator may take in all.
         """
-        self._deadline_s = deadline_s
+        self._deadline_s, self._n_free = deadline_s, workers
         self._workers: Executor = ThreadPoolExecutor(workers, thread_name_prefix="request")
+
+    def check_room(self) -> None:
+        """Refuse another generator early, before it costs anything.
+
+        Raises:
+            OverloadedError: As many as there may be are under way.
+        """
+        if self._n_free <= 0:
+            raise OverloadedError(
+                "as many transcriptions as are allowed are under way; try again later", retry_after_s=_FULL_RETRY_S
+            )
 
     async def pull(self, start: Callable[[CancelToken], Generator[T, None, None]]) -> AsyncGenerator[T, None]:
         """Yield the steps of `start(token)` as they come.
@@ -33,8 +45,11 @@ class Bridge:
         and the generator is closed, so that nothing uses what the caller lent it any longer.
 
         Raises:
+            OverloadedError: As many as there may be are under way.
             DeadlineError: It took too long; the token is set then, too.
         """
+        self.check_room()
+        self._n_free -= 1
         steps = start(cancel := CancelToken())
         deadline_s = asyncio.get_running_loop().time() + self._deadline_s
         running: Future[T | None] | None = None
@@ -51,7 +66,12 @@ class Bridge:
             raise DeadlineError(told, retry_after_s=_RETRY_S) from passed
         finally:
             cancel.cancel()
-            await asyncio.shield(asyncio.wrap_future(self._workers.submit(_end, steps, running)))
+            ending = asyncio.wrap_future(self._workers.submit(_end, steps, running))
+            ending.add_done_callback(lambda _: self._release())
+            await asyncio.shield(ending)
+
+    def _release(self) -> None:
+        self._n_free += 1
 
     def close(self) -> None:
         """Wait for the running steps and let the threads end."""

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from app.domain.cancel import CancelToken
-from app.domain.errors import DeadlineError
+from app.domain.errors import DeadlineError, OverloadedError
 from app.entrypoints.bridge import Bridge
 
 
@@ -57,6 +57,30 @@ def test_whoever_is_cancelled_finds_the_generator_closed() -> None:
             await listening
         assert steps.closed.is_set()
         bridge.close()
+
+    asyncio.run(run())
+
+
+def test_one_generator_too_many_is_refused_until_another_has_ended() -> None:
+    steps = Steps()
+
+    async def run() -> None:
+        bridge = Bridge(workers=1, deadline_s=30.0)
+        listening = asyncio.create_task(listen(bridge))
+        await asyncio.to_thread(steps.blocked.wait, 30)
+        with pytest.raises(OverloadedError):
+            bridge.check_room()
+        with pytest.raises(OverloadedError):
+            _ = [step async for step in bridge.pull(steps.start)]
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+        bridge.check_room()
+        bridge.close()
+
+    async def listen(bridge: Bridge) -> None:
+        async for _ in bridge.pull(steps.start):
+            pass
 
     asyncio.run(run())
 

@@ -504,3 +504,33 @@ def test_a_full_queue_tells_how_long_it_lasts_at_the_measured_pace() -> None:
     gated.let_go.set()
     wait([running_clip, waiting], PATIENCE_S)
     engine.close()
+
+
+def test_a_file_that_would_wait_too_long_by_the_measured_pace_is_refused_and_live_sound_is_not() -> None:
+    now_s = [0.0]
+
+    def slow(clip: Clip) -> str:
+        now_s[0] += 2 * clip.duration_s
+        return "said"
+
+    gated = GatedRecognizer(FakeRecognizer(slow))
+    engine = Engine(lambda: gated, now_s=lambda: now_s[0], max_waiting_s=1e9, max_wait_s=30.0, rules=BatchRules(linger_s=0.0))
+    engine.start()
+    engine.loaded.result(PATIENCE_S)
+    gated.let_go.set()
+    engine.submit(seconds(5), OPTIONS).result(PATIENCE_S)
+    gated.let_go.clear()
+    gated.entered.clear()
+    taken = [engine.submit(seconds(5), OPTIONS)]
+    assert gated.entered.wait(PATIENCE_S)
+    taken += [engine.submit(seconds(8), OPTIONS), engine.submit(seconds(8), OPTIONS)]  # 32 s at 2 s a second
+    with pytest.raises(OverloadedError, match="32 s") as refused:
+        engine.submit(seconds(1), OPTIONS)
+    assert refused.value.retry_after_s == 32
+    with pytest.raises(OverloadedError):
+        engine.check_room()
+    taken += [engine.submit(seconds(1), OPTIONS, admitted=True), engine.submit(seconds(1), OPTIONS, live=True)]
+    gated.let_go.set()
+    wait(taken, PATIENCE_S)
+    engine.check_room()
+    engine.close()

@@ -4,7 +4,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pytest
@@ -23,6 +23,8 @@ from app.domain.voice_activity import SpanRules
 from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
 from app.testing.recognizers import FakeRecognizer, spoken_evenly
 from app.testing.ruler import RulerRecognizer, RulerWord, encode_words
+
+E = TypeVar("E", Started, Stopped, HandedOver, Partial, Said, Failed, Idle)
 
 SPANS: Final = SpanRules(least_silence_s=0.5, pad_before_s=0.3)
 LONGEST_CLIP_S: Final = 40.0
@@ -78,12 +80,12 @@ class Talk:
         self.take(self.session.finish(now_s=self.now_s))
         self.answer_all()
 
-    def of(self, kind: type[Event]) -> list[Event]:
+    def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def finals(self) -> list[Said]:
-        return [event for event in self.events if isinstance(event, Said)]
+        return self.of(Said)
 
     @property
     def words(self) -> list[tuple[str, int, int]]:
@@ -130,7 +132,7 @@ def test_manual_mode_cuts_no_utterance_and_loses_no_word(seed: int, partials: bo
     samples, words = speech(seed, duration_s=40.0, pauses_s=(0.0, 0.0, 3.0))
     talk = Talk(LiveRules(spans=None, longest_s=10.0, partials=partials))
     talk.push(samples, chunk=1_999)
-    assert talk.of(HandedOver) == talk.of(Started) == talk.of(Stopped) == []
+    assert all(isinstance(event, Partial) for event in talk.events)
     talk.take(talk.session.commit(now_s=talk.now_s))
     talk.answer_all()
     assert [(event.utterance, event.start_s, event.end_s) for event in talk.of(HandedOver)] == [(1, 0.0, 40.0)]
@@ -160,11 +162,11 @@ def test_however_bytes_are_cut_the_same_is_told(seed: int, cuts: list[int]) -> N
 def test_an_utterance_begins_stops_is_handed_over_and_answered() -> None:
     talk = Talk(LiveRules(spans=SPANS), recognizer=FakeRecognizer("Hello there."))
     talk.push(np.concatenate([silent(1.024), loud(1.024), silent(2.0)]))
-    started, stopped, handed, final = talk.events
-    assert started == Started(utterance=1, at_s=pytest.approx(1.024 - 0.3))
-    assert stopped == Stopped(utterance=1, at_s=pytest.approx(2.048 + 0.512))  # 16 frames of silence
-    assert handed == HandedOver(utterance=1, start_s=pytest.approx(0.724), end_s=pytest.approx(2.248))
-    assert isinstance(final, Said)
+    assert [type(event) for event in talk.events] == [Started, Stopped, HandedOver, Said]
+    (started,), (stopped,), (handed,), (final,) = talk.of(Started), talk.of(Stopped), talk.of(HandedOver), talk.of(Said)
+    assert started.at_s == pytest.approx(1.024 - 0.3)
+    assert stopped.at_s == pytest.approx(2.048 + 0.512)  # 16 frames of silence
+    assert (handed.start_s, handed.end_s) == pytest.approx((0.724, 2.248))
     assert (final.transcript.text, final.start_s, final.end_s) == ("Hello there.", handed.start_s, handed.end_s)
 
 
@@ -191,7 +193,7 @@ def test_stable_words_only_grow_and_the_final_begins_with_them() -> None:
     talk = Talk(LiveRules(spans=SPANS, longest_s=36.0, partials=True))
     talk.push(samples)
     talk.finish()
-    partials = [event for event in talk.events if isinstance(event, Partial)]
+    partials = talk.of(Partial)
     assert len(partials) > 40
     told = ""
     for partial in partials:
@@ -268,6 +270,21 @@ def test_a_commit_ends_the_utterance_at_the_very_sample() -> None:
     talk.push(np.concatenate([loud(1.0), silent(1.0)]))
     assert talk.finals[0].end_s == talk.finals[1].start_s == pytest.approx(1.0001, abs=1e-4)
     assert len(talk.of(Stopped)) == 1  # the commit ended the first one, no pause
+
+
+def test_a_commit_takes_what_nobody_was_heard_in_too() -> None:
+    talk = Talk(LiveRules(spans=SPANS, longest_s=10.0), recognizer=FakeRecognizer("Whispered."))
+    whisper = np.full(20 * MODEL_RATE_HZ, 0.005, np.float32)  # under the voice detector's threshold
+    talk.push(whisper[: 4 * MODEL_RATE_HZ])
+    talk.take(talk.session.commit(now_s=0.0))
+    talk.push(whisper)
+    talk.take(talk.session.commit(now_s=0.0))
+    talk.answer_all()
+    assert [(final.start_s, final.end_s, final.transcript.text) for final in talk.finals] == [
+        (0.0, 4.0, "Whispered."),
+        (14.0, 24.0, "Whispered."),
+    ]
+    assert talk.of(Started) == []
 
 
 def test_next_to_nothing_cannot_be_committed() -> None:

@@ -234,7 +234,7 @@ def test_a_real_file_that_is_too_long_is_refused() -> None:
 def test_a_limit_that_is_met_late_withdraws_what_is_queued() -> None:
     recognizer = FakeRecognizer()
     gated = GatedRecognizer(recognizer)
-    normalizer = GivenNormalizer(tone(150), then=AudioTooLongError(limit_s=150.0))
+    normalizer = GivenNormalizer(tone(90), then=AudioTooLongError(limit_s=90.0))
     with transcribing(gated, normalizer) as transcriber, pytest.raises(AudioTooLongError):
         list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
     assert len(recognizer.batches) <= 1  # only what was running
@@ -525,7 +525,7 @@ def test_a_failure_midway_withdraws_the_windows_after_it() -> None:
 
 
 def test_a_file_that_was_begun_is_finished_however_full_the_queue_is() -> None:
-    gated, normalizer = GatedRecognizer(FakeRecognizer()), Watched(tone(300), reaches_s=200.0)
+    gated, normalizer = GatedRecognizer(FakeRecognizer()), Watched(tone(300), reaches_s=100.0)
     with running(gated, max_waiting_s=1.0) as engine:
         steps = transcriber_on(engine, normalizer).transcribe(NO_FILE, OPTIONS, cancel=CancelToken())
         request = threading.Thread(target=next, args=(steps,))
