@@ -72,6 +72,7 @@ class Container(containers.DeclarativeContainer):
         load=providers.Callable(_load_all, __self__).provider,
         now_s=monotonic,
         max_waiting_s=settings.provided.max_waiting_s,
+        max_wait_s=settings.provided.max_wait_s,
         rules=providers.Callable(_batch_rules, settings),
         on_failure=_log_failure,
     )

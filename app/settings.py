@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting_s: Annotated[
         float, Meta(ge=1, description="Audio seconds that may wait for the model; more is refused with 503.")
     ] = 7_200.0
+    max_wait_s: Annotated[
+        float,
+        Meta(
+            gt=0, description="Longest time, in seconds, that a file may wait for the model by its measured pace; then 503 at once."
+        ),
+    ] = 30.0
     linger_ms: Annotated[
         float,
         Meta(ge=0, le=1000, description="How long, in milliseconds, an idle model waits for as many clips as its last batch held."),
@@ -86,8 +92,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(gt=0, le=604_800, description="Longest time, in seconds, from the end of an upload to its answer; then 503."),
     ] = 3_600.0
     max_requests: Annotated[
-        int, Meta(ge=1, le=1024, description="Transcriptions under way at a time; further ones wait their turn.")
-    ] = 64
+        int, Meta(ge=1, le=1024, description="Transcriptions under way at a time; further ones are refused with 503.")
+    ] = 256
+    max_live_sessions: Annotated[
+        int, Meta(ge=1, le=4096, description="Live sessions open at a time; further ones are refused.")
+    ] = 32
+    live_backlog_s: Annotated[
+        float,
+        Meta(ge=1, description="Audio seconds that one live session may leave waiting for the model; beyond that it is closed."),
+    ] = 600.0
+    live_utterance_s: Annotated[
+        float,
+        Meta(
+            ge=5, le=3600,
+            description="Longest utterance of a live session, in seconds (less if the model says so); longer speech is cut.",
+        ),
+    ] = 30.0  # fmt: skip
+    live_idle_s: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="A live session whose client sends nothing for this long, in seconds, is closed."),
+    ] = 300.0
+    realtime_session_s: Annotated[
+        float, Meta(ge=1, le=604_800, description="Longest realtime session, in seconds; then it is closed.")
+    ] = 3_600.0
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least serious event that is logged.")] = (
         "info"
     )

@@ -4,20 +4,31 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, get_args
 
+import msgspec
 import pytest
 from openai.types.audio import TranscriptionSegment
 from openai.types.audio.transcription_create_params import TranscriptionCreateParamsStreaming
+from openai.types.realtime import RealtimeClientEvent
 
-from app.domain.errors import SpeechError
+from app.domain.errors import InvalidRequestError, SpeechError
+from app.domain.live import LiveRules
+from app.domain.pcm import Encoding
+from app.entrypoints.client_secrets import MOST_SECRETS
 from app.entrypoints.errors import BAD_KEY, NOT_FOUND, row_of
 from app.entrypoints.http.parameters import LONGEST_KEYWORD, MOST_KEYWORDS
+from app.entrypoints.websocket import realtime_events
+from app.entrypoints.websocket.plain_messages import Asked, read_choices
+from app.entrypoints.websocket.realtime_protocol import MOST_AUDIO_BYTES
+from app.entrypoints.websocket.realtime_session import LONGEST_PROMPT, SILENCE_MS, Audio, AudioInput, SemanticVad, SessionConfig
 from app.settings import fields, help_of, read_settings
 
 ROOT: Final = Path(__file__).parents[1]
 AUDIO: Final = "docs/openai-audio.md"
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, "training/README.md")
+LIVE: Final = "docs/live.md"
+REALTIME: Final = "docs/realtime.md"
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, "training/README.md")
 LINKS: Final = [
     pytest.param(document, target, id=f"{document} to {target}")
     for document in DOCUMENTS
@@ -66,9 +77,94 @@ def test_limits_are_told_as_they_are() -> None:
     assert f"`STT_MAX_UPLOAD_MB`, {defaults.max_upload_mb} MB" in text
     assert f"`STT_MAX_AUDIO_S`, {defaults.max_audio_s / 3600:g} h" in text
     assert f"`STT_MAX_WAITING_S`, {defaults.max_waiting_s / 3600:g} h" in text
+    assert f"`STT_MAX_WAIT_S`, {defaults.max_wait_s:g} s" in text
+    assert f"`STT_MAX_REQUESTS`, {defaults.max_requests}" in text
     assert f"`STT_SINGLE_PASS_S` ({defaults.single_pass_s:g} s)" in text
     assert f"`STT_WINDOW_S` ({defaults.window_s:g} s)" in text
     assert f"({', '.join(f'`{alias}`' for alias in defaults.model_aliases)})" in text
+
+
+def test_every_choice_of_a_live_client_is_told_with_its_default_and_its_limits() -> None:
+    section = (ROOT / LIVE).read_text().partition("\n## Choices\n")[2].partition("\n## ")[0]
+    told = {
+        name: (default, allowed)
+        for name, default, allowed in re.findall(r"^\| `(\w+)` \| (.*?) ?\| (.+?) \|", section, re.MULTILINE)
+    }
+    assert list(told) == list(Asked.__struct_fields__)
+    for field in msgspec.structs.fields(Asked):
+        default, allowed = told[field.name]
+        if isinstance(field.default, int | float):
+            assert default.strip("`") == str(field.default).lower()
+        limits = re.fullmatch(r"(\d+) to (\d+)", allowed)
+        if limits:
+            for within in limits.groups():
+                read_choices({field.name: int(within)})
+            for beyond in (int(limits[1]) - 1, int(limits[2]) + 1):
+                with pytest.raises(
+                    InvalidRequestError, match=f"`{field.name}` must be a whole number from {limits[1]} to {limits[2]}"
+                ):
+                    read_choices({field.name: beyond})
+    assert f"at most {MOST_KEYWORDS}, of at most {LONGEST_KEYWORD} characters" in section
+    assert re.findall(r"`(\w+)`", told["encoding"][1]) == list(get_args(Encoding))
+    assert Asked().rate_hz == 16_000
+    assert Asked(encoding="g711_alaw").rate_hz == 8_000
+
+
+def test_the_limits_of_live_sessions_are_told_as_they_are() -> None:
+    text = (ROOT / LIVE).read_text()
+    defaults = read_settings({})
+    assert f"`STT_LIVE_UTTERANCE_S` ({defaults.live_utterance_s:g} s)" in text
+    assert f"`STT_LIVE_IDLE_S` ({defaults.live_idle_s:g} s)" in text
+    assert f"`STT_LIVE_BACKLOG_S` ({defaults.live_backlog_s:g} s)" in text
+    assert f"`STT_MAX_LIVE_SESSIONS` ({defaults.max_live_sessions})" in text
+    assert f"every {LiveRules().partial_every_s} s at best" in text
+
+
+def table_of(document: str, section: str) -> list[list[str]]:
+    """Return the cells of every row of a section's tables but their heads."""
+    text = (ROOT / document).read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+
+
+def test_every_event_of_a_realtime_client_and_of_the_service_is_told() -> None:
+    sent = {name for cells in table_of(REALTIME, "What a client sends") for name in re.findall(r"`([a-z_]+\.[a-z_.]+)`", cells[0])}
+    of_openai = {event.model_fields["type"].annotation for event in get_args(get_args(RealtimeClientEvent)[0])}
+    assert sent == {get_args(kind)[0] for kind in of_openai} | {"transcription_session.update"}
+    rows = table_of(REALTIME, "What the service sends")
+    told = {name for cells in rows for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+|error)`", " ".join(cells[:2]))}
+    assert told == {
+        kind.__struct_config__.tag for kind in realtime_events.ServerEvent.__subclasses__() if kind.__subclasses__() == []
+    } | {kind.__struct_config__.tag for kind in realtime_events.TranscriptEvent.__subclasses__()}
+
+
+def test_every_member_of_a_realtime_session_is_told_with_its_default() -> None:
+    def members(of: Any, path: str) -> Iterator[tuple[str, Any]]:
+        for name, value in of.items():
+            if isinstance(value, dict):
+                yield from members(value, f"{path}{name}.")
+            else:
+                yield f"{path}{name}", value
+
+    told = {cells[0].strip(" `"): cells[1].strip(" `") for cells in table_of(REALTIME, "The session")}
+    configs = (SessionConfig(), SessionConfig(audio=Audio(input=AudioInput(turn_detection=SemanticVad()))))
+    known = {name: value for config in reversed(configs) for name, value in members(msgspec.to_builtins(config), "")}
+    known.pop("audio.input.noise_reduction")
+    assert set(told) == set(known) | {f"audio.input.{name}" for name in ("transcription", "noise_reduction", "turn_detection")}
+    for name, value in known.items():
+        if name != "audio.input.transcription.model":
+            assert told[name] == msgspec.json.encode(value).decode().strip('"'), name
+
+
+def test_the_limits_of_realtime_are_told_as_they_are() -> None:
+    text = (ROOT / REALTIME).read_text()
+    defaults = read_settings({})
+    assert f"`STT_REALTIME_SESSION_S` ({defaults.realtime_session_s:g} s)" in text
+    assert f"`STT_LIVE_IDLE_S` ({defaults.live_idle_s:g} s)" in text
+    assert f"at most {LONGEST_PROMPT} characters" in text
+    assert f"at most {MOST_KEYWORDS}, of at most {LONGEST_KEYWORD} characters" in text
+    assert f"at most {MOST_SECRETS:,} are valid" in text
+    assert "is {low}, {medium}, {high} or {auto} ms".format(**SILENCE_MS) in text
+    assert f"at most {MOST_AUDIO_BYTES // 2**20} MiB of sound" in text
 
 
 @pytest.mark.parametrize("document", ["README.md", AUDIO])

@@ -18,7 +18,9 @@ from ..domain.engine import Engine
 from ..domain.transcriber import Transcriber
 from ..settings import Settings
 from .bridge import Bridge
+from .client_secrets import ClientSecrets
 from .http.answers import HANDLERS, refuse_page
+from .http.client_secrets import SECRET_BODIES, create_client_secret, create_transcription_session
 from .http.debug import model_configuration
 from .http.doors import HeadAsGet, KeyDoor, OriginDoor, UntilLeft
 from .http.form import Form, read_form
@@ -29,6 +31,9 @@ from .http.openapi import describe
 from .http.requests import RequestLog
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .keys import Keys
+from .websocket.host import LiveHost
+from .websocket.plain import hear
+from .websocket.realtime import hear_realtime
 
 log = structlog.stdlib.get_logger()
 
@@ -45,7 +50,16 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
     settings: Settings = container.settings()
     engine: Engine = container.engine()
     bridge = Bridge(workers=settings.max_requests, deadline_s=settings.deadline_s)
-    numbers = Metrics(engine)
+    live = LiveHost(
+        engine,
+        container.detector,
+        container.normalizer,
+        max_sessions=settings.max_live_sessions,
+        max_backlog_s=settings.live_backlog_s,
+    )
+    keys = Keys(settings.api_keys)
+    client_secrets = ClientSecrets(time)
+    numbers = Metrics(engine, live)
     started_unix_s = int(time())
 
     def provide_settings() -> Settings:
@@ -56,6 +70,15 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
 
     def provide_bridge() -> Bridge:
         return bridge
+
+    def provide_live() -> LiveHost:
+        return live
+
+    def provide_keys() -> Keys:
+        return keys
+
+    def provide_client_secrets() -> ClientSecrets:
+        return client_secrets
 
     def provide_metrics() -> Metrics:
         return numbers
@@ -68,6 +91,8 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
         return container.transcriber()
 
     async def provide_form(request: Request[Any, Any, State]) -> AsyncGenerator[Form, None]:
+        engine.check_room()  # before the body is read: to refuse must stay cheap when there is most to refuse
+        bridge.check_room()
         content_type = request.headers.get("content-type", "")
         with await read_form(content_type, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
             yield form
@@ -79,6 +104,7 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
         try:
             yield
         finally:
+            live.close()
             bridge.close()
             engine.close()
 
@@ -93,12 +119,19 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             readiness,
             model_configuration,
             metrics,
+            hear,
+            hear_realtime,
+            create_client_secret,
+            create_transcription_session,
         ],
         dependencies={
             "settings": Provide(provide_settings, sync_to_thread=False),
             "engine": Provide(provide_engine, sync_to_thread=False),
             "bridge": Provide(provide_bridge, sync_to_thread=False),
             "transcriber": Provide(provide_transcriber, sync_to_thread=False),
+            "live": Provide(provide_live, sync_to_thread=False),
+            "keys": Provide(provide_keys, sync_to_thread=False),
+            "client_secrets": Provide(provide_client_secrets, sync_to_thread=False),
             "numbers": Provide(provide_metrics, sync_to_thread=False),
             "started_unix_s": Provide(provide_started_unix_s, sync_to_thread=False),
             "form": Provide(provide_form),
@@ -106,7 +139,7 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
         exception_handlers=HANDLERS,
         lifespan=[lifespan],
         logging_config=None,
-        request_max_body_size=None,  # `read_form` counts, and no other route reads a body
+        request_max_body_size=None,  # whoever reads a body counts
         openapi_config=OpenAPIConfig(
             title=DISTRIBUTION,
             version=version(DISTRIBUTION),
@@ -115,9 +148,9 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             render_plugins=[SwaggerRenderPlugin(path="/")],
         ),
     )
-    describe(app.openapi_schema, *BODIES)
+    describe(app.openapi_schema, *BODIES, *SECRET_BODIES)
     # Around all of it, as Litestar's own middleware sees no request that no route takes. The last is the outermost: what
     # the others answer has an id too, and a browser may read a 401.
-    for door in (UntilLeft(), KeyDoor(Keys(settings.api_keys)), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog()):
+    for door in (UntilLeft(), KeyDoor(keys), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog()):
         app.asgi_handler = door(app.asgi_handler)
     return app

@@ -49,6 +49,8 @@ INTERNAL: Final = Row(500, SERVER, "internal_error")
 NOT_FOUND: Final = Row(404, INVALID, "not_found")
 BAD_KEY: Final = Row(401, INVALID, "invalid_api_key")
 RATE_LIMITED: Final = Row(429, "rate_limit_error", "rate_limit_exceeded")
+FOREIGN_ORIGIN: Final = Row(403, INVALID, "origin_not_allowed")  # of WebSockets alone, where a browser asks nobody beforehand
+IDLE: Final = Row(408, INVALID, "idle_timeout")
 _ROWS: Final[dict[type[SpeechError], Row]] = {
     InvalidRequestError: Row(400, INVALID, "invalid_value"),
     UnsupportedValueError: Row(400, INVALID, "unsupported_value"),

@@ -500,14 +500,14 @@ def test_a_reader_that_leaves_cancels_the_rest(tmp_path: Path, monkeypatch: pyte
 
 def test_a_client_that_leaves_before_its_answer_cancels_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    inner = FakeRecognizer("Word.", facts=msgspec.structs.replace(FAKE_FACTS, batch_padded_s=5.0))
+    inner = FakeRecognizer("Word.", facts=msgspec.structs.replace(FAKE_FACTS, batch_padded_s=20.0))
     gated = GatedRecognizer(inner)
 
     async def check(app: Litestar, engine: Engine) -> None:
         reader = Reader()
         asking = asyncio.create_task(reader.ask(app))
         await asyncio.to_thread(gated.entered.wait, PATIENCE_S)
-        await until(lambda: engine.queue.n_clips == 7)  # of the eight windows that a file may have in the engine
+        await until(lambda: engine.queue.n_clips == 7)  # of the eight windows that fill two batches
         reader.left.set()
         await until(lambda: engine.queue.n_clips == 0)  # what waits is withdrawn while the first window still runs
         gated.let_go.set()

@@ -51,12 +51,15 @@ from .service import TEXT, TRANSCRIPTIONS, Client, send, serving, tone, wav
 TRANSLATIONS: Final = "/v1/audio/translations"
 EXAMPLES: Final = 40  # requests to each operation
 AUDIO: Final = {200, 400, 401, 404, 413, 500, 503}
+SECRET: Final = {200, 400, 401, 404, 503}
+SECRETS: Final = ("/realtime/client_secrets", "/realtime/transcription_sessions")
 OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
     ("POST", TRANSCRIPTIONS): AUDIO,
     ("POST", TRANSCRIPTIONS.removeprefix("/v1")): AUDIO,
     ("POST", TRANSLATIONS): AUDIO,
     ("POST", TRANSLATIONS.removeprefix("/v1")): AUDIO,
     ("POST", "/transcribe"): AUDIO - {404},
+    **{("POST", prefix + path): SECRET for prefix in ("/v1", "") for path in SECRETS},
     ("GET", "/v1/models"): {200, 401, 503},
     ("GET", "/v1/models/{name}"): {200, 400, 401, 404, 503},
     ("GET", "/healthz"): {200},
@@ -191,7 +194,7 @@ def test_the_fields_of_a_translation_are_those_read_and_those_openai_has(documen
     assert fields_of(document, TRANSLATIONS) == set(TranslationCreateParams.__annotations__)
 
 
-@pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "POST"])
+@pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "POST" and not path.endswith(SECRETS)])
 def test_every_field_is_described_and_only_the_file_is_needed(document: Document, path: str) -> None:
     form = form_of(document, path)
     assert form["required"] == ["file"]

@@ -196,6 +196,7 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         single_pass_s=st.floats(1, 3_600),
         window_s=st.floats(5, 3_600),
         max_waiting_s=st.floats(1, 1e9),
+        max_wait_s=st.floats(0.1, 1e6),
         linger_ms=st.floats(0, 1_000),
         file_patience_s=st.floats(0, 1e6),
         file_run_ms=st.floats(1, 60_000),

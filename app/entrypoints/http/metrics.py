@@ -1,4 +1,4 @@
-"""What the engine does, in numbers for Prometheus."""
+"""What the engine does and who listens live, in numbers for Prometheus."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 
 from ...domain.engine import Engine
 from ...domain.pace import BatchReport
+from ..websocket.host import LiveHost
 from .openapi import answering_operation, error_responses
 
 _ITEMS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -17,9 +18,9 @@ _TEXT: Final = "text/plain"  # the version is a parameter of it, which the API's
 
 
 class Metrics:
-    """Counts an engine's batches and tells what waits."""
+    """Counts an engine's batches, and tells what waits and who listens live."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, live: LiveHost) -> None:
         """Listen to `engine`, which has not been started yet."""
         self._registry = registry = CollectorRegistry()
         self._batches = Counter("stt_batches", "Calls of the recogniser.", ("priority", "outcome"), registry=registry)
@@ -36,6 +37,8 @@ class Metrics:
         waiting.set_function(lambda: engine.queue.n_clips)
         waiting_s = Gauge("stt_queue_audio_seconds", "Seconds of audio that wait for the recogniser.", registry=registry)
         waiting_s.set_function(lambda: engine.queue.audio_s)
+        live_sessions = Gauge("stt_live_sessions", "Live sessions that are open.", registry=registry)
+        live_sessions.set_function(lambda: live.n_open)
         engine.on_batch(self._count)
 
     def text(self) -> bytes:

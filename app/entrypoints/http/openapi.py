@@ -101,6 +101,19 @@ def form_operation(fields: Mapping[str, Schema], *, answers: Mapping[str, Sequen
     return FormOperation
 
 
+def json_operation(body: type[msgspec.Struct], answer: type[msgspec.Struct]) -> type[Operation]:
+    """Make the class of an operation whose body, which may be left out, is a JSON object; `describe` must be told of both types."""
+
+    @dataclass
+    class JsonOperation(answering_operation({"application/json": (answer,)})):  # type: ignore[misc]  # a class made by a function
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            schema = _described([body])[0][0]
+            self.request_body = RequestBody(required=False, content={"application/json": OpenAPIMediaType(schema=schema)})
+
+    return JsonOperation
+
+
 def answering_operation(answers: Mapping[str, Sequence[Any]]) -> type[Operation]:
     """Make the class of an operation that answers in several media types: each with the types of which it holds one."""
 

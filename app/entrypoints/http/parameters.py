@@ -1,5 +1,6 @@
 """The fields of OpenAI's audio endpoints, read from a form: one function for each, and one refusal for each that is wrong."""
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -61,14 +62,15 @@ def read_transcription(form: Form, *, languages: tuple[str, ...]) -> Transcripti
         raise UnsupportedValueError(f"`stream` gives events of `json` alone, not `{answer_format}`", field="stream")
     if logprobs and answer_format != "json":
         raise UnsupportedValueError(f"`logprobs` are offered with `json` alone, not `{answer_format}`", field="include")
-    _check_language(form, languages)
+    for field in ("language", "languages"):
+        check_language(form.names(field), languages, field=field)
     return TranscriptionRequest(
         answer_format=answer_format,
         granularities=frozenset(_listed(form, "timestamp_granularities", GRANULARITIES)) or frozenset({"segment"}),
         logprobs=logprobs,
         stream=stream,
         temperature=read_temperature(form),
-        recognition=Options(keywords=_keywords(form)),
+        recognition=Options(keywords=checked_keywords(form.texts("keywords"), name="keywords[]", field="keywords")),
         chunking=_chunking(form),
     )
 
@@ -95,6 +97,23 @@ def read_temperature(form: Form) -> float:
     return temperature
 
 
+def checked_keywords(sent: Iterable[str], *, name: str, field: str) -> tuple[str, ...]:
+    """Return what recognition shall lean towards: spaces put in order, what is empty or was sent twice left out.
+
+    Args:
+        name: What the client calls the list, for the refusal.
+
+    Raises:
+        InvalidRequestError: There are too many, or one is too long; it names `field`.
+    """
+    keywords = tuple(dict.fromkeys(tidy for keyword in sent if (tidy := " ".join(keyword.split()))))
+    if len(keywords) > MOST_KEYWORDS:
+        raise InvalidRequestError(f"`{name}` may hold at most {MOST_KEYWORDS}, not {len(keywords)}", field=field)
+    if any(len(keyword) > LONGEST_KEYWORD for keyword in keywords):
+        raise InvalidRequestError(f"each of `{name}` may have at most {LONGEST_KEYWORD} characters", field=field)
+    return keywords
+
+
 def language_name(code: str) -> str:
     """Return the name the hosted API gives a language, `english` for `en`."""
     return _LANGUAGE_NAMES.get(code, code)
@@ -107,26 +126,20 @@ def _listed(form: Form, field: str, known: tuple[str, ...]) -> list[str]:
     return asked
 
 
-def _check_language(form: Form, languages: tuple[str, ...]) -> None:
-    """Accept `en`, `en-US`, `English` and an empty `language`; of `languages[]` one that is spoken suffices."""
-    for field, asked in (("language", form.names("language")), ("languages", form.names("languages"))):
-        if asked and not any(_speaks(name, languages) for name in asked):
-            spoken = ", ".join(f"{code} ({language_name(code)})" for code in languages)
-            raise InvalidRequestError(f"the model does not speak `{asked[0][:50]}`; it speaks {spoken}", field=field)
+def check_language(asked: Sequence[str], languages: tuple[str, ...], *, field: str) -> None:
+    """Accept `en`, `en-US`, `English` and nothing at all; of several one that is spoken suffices.
+
+    Raises:
+        InvalidRequestError: The model speaks none of them; it names `field`.
+    """
+    if asked and not any(_speaks(name, languages) for name in asked):
+        spoken = ", ".join(f"{code} ({language_name(code)})" for code in languages)
+        raise InvalidRequestError(f"the model does not speak `{asked[0][:50]}`; it speaks {spoken}", field=field)
 
 
 def _speaks(asked: str, languages: tuple[str, ...]) -> bool:
     name = asked.lower().replace("_", "-")
     return any(name == language_name(code) or name.partition("-")[0] == code for code in languages)
-
-
-def _keywords(form: Form) -> tuple[str, ...]:
-    keywords = tuple(dict.fromkeys(" ".join(keyword.split()) for keyword in form.texts("keywords")))
-    if len(keywords) > MOST_KEYWORDS:
-        raise InvalidRequestError(f"`keywords[]` may hold at most {MOST_KEYWORDS}, not {len(keywords)}", field="keywords")
-    if any(len(keyword) > LONGEST_KEYWORD for keyword in keywords):
-        raise InvalidRequestError(f"each of `keywords[]` may have at most {LONGEST_KEYWORD} characters", field="keywords")
-    return keywords
 
 
 def _chunking(form: Form) -> Chunking | None:

@@ -1,0 +1,200 @@
+"""Runs live sessions: sound on worker threads, clips through the engine, events to whoever speaks the protocol."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from ...domain.engine import Engine
+from ...domain.errors import OverloadedError, SpeechError
+from ...domain.live import LiveRules, LiveSession, Sound
+from ...domain.live_events import Event, Request, Step
+from ...domain.pcm import Encoding
+from ...domain.ports import AudioNormalizer, VoiceDetector
+from ...domain.transcript import Transcript
+
+Emit = Callable[[Event], Awaitable[None]]
+
+_WORKERS: Final = 4  # threads for resampling and voice detection, a millisecond for each frame of each session; chosen
+_PIECE_BYTES: Final = 64 * 1024  # of a longer message at a time: 2 s of 16-bit sound at 16 kHz, then others have their turn
+_RETRY_S: Final = 5  # what a client that finds no place is told to wait
+
+
+class LiveHost:
+    """Every live session of the process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        detector: Callable[[], VoiceDetector],
+        normalizer: Callable[[], AudioNormalizer],
+        *,
+        max_sessions: int,
+        max_backlog_s: float,
+    ) -> None:
+        """Prepare; `detector` and `normalizer` are asked for once the engine has loaded them."""
+        self._engine, self._detector, self._normalizer = engine, detector, normalizer
+        self._max_sessions, self._max_backlog_s = max_sessions, max_backlog_s
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="live")
+        self._n_open = 0
+
+    @property
+    def n_open(self) -> int:
+        """Sessions that are open."""
+        return self._n_open
+
+    @asynccontextmanager
+    async def session(self, encoding: Encoding, rate_hz: int, rules: LiveRules, emit: Emit) -> AsyncIterator["LiveConnection"]:
+        """Open a session for as long as the context lasts; whatever it still has in the queue is withdrawn at its end.
+
+        Args:
+            emit: Told every event, one after the other, in order. While it waits the session takes no more sound.
+
+        Raises:
+            ModelNotReadyError: The model is not loaded, or has failed.
+            OverloadedError: As many sessions as are allowed are open.
+            ValueError: The rate is outside what the resampler takes.
+        """
+        facts = self._engine.recognizer().facts
+        if self._n_open >= self._max_sessions:
+            raise OverloadedError(f"all {self._max_sessions} live sessions are taken; try again later", retry_after_s=_RETRY_S)
+        sound = self._sound(encoding, rate_hz)
+        session = LiveSession(self._detector(), sound, rules, longest_clip_s=facts.longest_clip_s)
+        connection = LiveConnection(session, self._engine, self._workers, emit, self._sound, max_backlog_s=self._max_backlog_s)
+        self._n_open += 1
+        try:
+            with self._engine.live_session():
+                yield connection
+        finally:
+            self._n_open -= 1
+            await connection.close()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._workers.shutdown()
+
+    def _sound(self, encoding: Encoding, rate_hz: int) -> Sound:
+        return Sound(encoding=encoding, resampler=self._normalizer().open_resampler(source_rate_hz=rate_hz))
+
+
+class LiveConnection:
+    """One session between a protocol and the engine. Its calls may come from several tasks; they take turns."""
+
+    def __init__(
+        self,
+        session: LiveSession,
+        engine: Engine,
+        workers: ThreadPoolExecutor,
+        emit: Emit,
+        sound: Callable[[Encoding, int], Sound],
+        *,
+        max_backlog_s: float,
+    ) -> None:
+        self._session, self._engine, self._workers, self._emit, self._sound = session, engine, workers, emit, sound
+        self._max_backlog_s = max_backlog_s
+        self._turn = asyncio.Lock()
+        self._answers: dict[int, Future[Transcript]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None  # of a task that nobody waits for; the next call raises it
+
+    @property
+    def heard_s(self) -> float:
+        """How much sound came in, in seconds."""
+        return self._session.heard_s
+
+    async def push(self, data: bytes) -> None:
+        """Take the next bytes of sound, of any number.
+
+        Raises:
+            OverloadedError: More sound waits to be recognised than one session may leave waiting; the session cannot go on.
+        """
+        for at in range(0, len(data), _PIECE_BYTES):
+            await self._call(partial(self._session.push, data[at : at + _PIECE_BYTES]), on_worker=True)
+        if self._session.backlog_s > self._max_backlog_s:
+            told = f"more than {self._max_backlog_s:g} s of this session's audio wait to be recognised"
+            raise OverloadedError(told, retry_after_s=_RETRY_S)
+
+    async def commit(self) -> None:
+        """End the present utterance now.
+
+        Raises:
+            EmptyBufferError: There is next to no sound since the last one.
+        """
+        await self._call(self._session.commit)
+
+    async def clear(self) -> None:
+        """Forget the sound that belongs to no utterance that is over."""
+        await self._call(self._session.clear)
+
+    async def configure(self, rules: LiveRules) -> None:
+        """Hear on by other rules."""
+        await self._call(partial(self._session.configure, rules), on_worker=True)
+
+    async def listen_to(self, encoding: Encoding, rate_hz: int) -> None:
+        """Take the next bytes for another kind of sound.
+
+        Raises:
+            ValueError: The rate is outside what the resampler takes.
+        """
+        sound = self._sound(encoding, rate_hz)
+        async with self._turn:
+            self._session.listen_to(sound)
+
+    async def finish(self) -> None:
+        """End the sound, and wait until every utterance is answered and told."""
+        await self._call(self._session.finish, on_worker=True)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._fault:
+            raise self._fault
+
+    async def close(self) -> None:
+        """Withdraw what is left; nobody is told anything any more."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for answer in self._answers.values():
+            answer.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _call(self, call: Callable[..., Step], *, on_worker: bool = False) -> None:
+        async with self._turn:
+            if self._fault:
+                raise self._fault
+            due = partial(call, now_s=monotonic())
+            step = await asyncio.get_running_loop().run_in_executor(self._workers, due) if on_worker else due()
+            await self._do(step)
+
+    async def _do(self, step: Step) -> None:
+        for ticket in step.withdrawn:
+            if answer := self._answers.get(ticket):
+                answer.cancel()
+        for request in step.requests:
+            task = asyncio.create_task(self._answer(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+        for event in step.events:
+            await self._emit(event)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()):
+            self._fault = self._fault or fault
+
+    async def _answer(self, request: Request) -> None:
+        ticket = request.ticket
+        try:
+            answer = self._engine.submit(request.clip, request.options, live=True, tentative=request.tentative)
+            self._answers[ticket] = answer
+            transcript = await asyncio.wrap_future(answer)
+        except asyncio.CancelledError:
+            return  # withdrawn, or the session is over
+        except SpeechError as failure:
+            await self._call(partial(self._session.failed, ticket, failure))
+        else:
+            await self._call(partial(self._session.answered, ticket, transcript))
+        finally:
+            self._answers.pop(ticket, None)

@@ -1,0 +1,245 @@
+"""What the live protocols share: who may come in, messages in and out, and how a conversation ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager, suppress
+from time import perf_counter
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+from litestar import WebSocket
+from litestar.datastructures import State
+from litestar.exceptions import WebSocketDisconnect
+from litestar.types import Scope
+
+from ...domain.errors import InvalidRequestError, SpeechError, UnavailableError
+from ..errors import BAD_KEY, FOREIGN_ORIGIN, IDLE, INTERNAL, ErrorBody, body_of, body_of_failure, internal_body, row_of
+from ..http.requests import REQUEST_ID, begin_request
+from ..keys import Keys, offered_key
+
+log = structlog.stdlib.get_logger()
+
+AnySocket = WebSocket[Any, Any, State]
+T = TypeVar("T")
+
+FINISHED: Final = 1000  # close codes of RFC 6455 and IANA's registry
+REFUSED: Final = 1008
+FAILED: Final = 1011
+OVERLOADED: Final = 1013
+_SEND_PATIENCE_S: Final = 30.0  # who takes no byte for so long has stopped reading; chosen
+_FAREWELL_S: Final = 1.0  # how long one that was told of an error may send before it is closed; chosen
+_QUIET_S: Final = 0.1  # and it is done with sending when nothing came for so long; chosen
+_REASON_BYTES: Final = 123  # a control frame has room for no more (RFC 6455, 5.5)
+
+
+class LeftError(Exception):
+    """The client is gone, or takes nothing any more: nobody is left to tell."""
+
+
+class IdleError(Exception):
+    """The client has sent nothing for too long."""
+
+
+class RefusedError(Exception):
+    """The client may not come in; `body` tells why, and then the socket is closed with `code`."""
+
+    def __init__(self, body: ErrorBody, *, code: int) -> None:
+        super().__init__(body.error.message)
+        self.body, self.code = body, code
+
+
+class LiveSocket:
+    """One client's socket. One task receives; several may send."""
+
+    def __init__(
+        self,
+        socket: AnySocket,
+        *,
+        idle_s: float,
+        as_message: Callable[[ErrorBody], msgspec.Struct] = lambda body: body,
+        as_reason: Callable[[ErrorBody], str] = lambda body: f"{body.error.code}: {body.error.message}",
+    ) -> None:
+        """Wrap a socket that is not accepted yet.
+
+        Args:
+            idle_s: How long a client may send nothing.
+            as_message: Makes the protocol's message of an error.
+            as_reason: Makes what is said of an error at the close.
+        """
+        self._socket, self._idle_s, self._as_message, self._as_reason = socket, idle_s, as_message, as_reason
+        self._lost = False
+        self._waiting: asyncio.Timeout | None = None  # while a message is waited for
+
+    @property
+    def scope(self) -> Scope:
+        """What ASGI tells of the connection."""
+        return self._socket.scope
+
+    async def accept(self, *, request_id: str, subprotocol: str | None) -> None:
+        """Answer the handshake."""
+        await self._hand_out(self._socket.accept(subprotocols=subprotocol, headers={REQUEST_ID: request_id}))
+
+    async def receive(self) -> str | bytes:
+        """Return the next message.
+
+        Raises:
+            IdleError: None came for too long.
+            LeftError: The client is gone.
+        """
+        return await self._receive(patience_s=self._idle_s)
+
+    async def send(self, message: msgspec.Struct) -> None:
+        """Send a message as JSON; where the client is gone, or does not read, nothing happens and `receive` raises."""
+        if not self._lost:
+            await self._hand_out(self._socket.send_data(msgspec.json.encode(message)))
+
+    async def tell(self, body: ErrorBody) -> None:
+        """Send an error in the protocol's own form."""
+        await self.send(self._as_message(body))
+
+    async def dismiss(self, body: ErrorBody, code: int) -> None:
+        """Tell an error and close for it.
+
+        What the client has under way is read before: if bytes are left unread at the close, the kernel resets the connection,
+        and the client may lose what it was told.
+        """
+        await self.tell(body)
+        with suppress(LeftError, IdleError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                while True:
+                    await self._receive(patience_s=_QUIET_S)
+        await self.close(code, self._as_reason(body))
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close, once. No `receive` may be under way: Granian would send no close frame, and wait for this socket at shutdown."""
+        if self._lost:
+            return
+        shown = reason.encode()[:_REASON_BYTES].decode(errors="ignore")
+        await self._hand_out(self._socket.close(code, shown))
+        self._lost = True
+
+    async def unless_left(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for `work`; what the client sends meanwhile is dropped.
+
+        Raises:
+            LeftError: The client is gone; the work was cancelled.
+        """
+        working, watching = asyncio.create_task(work), asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            working.cancel()
+            watching.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
+        if working.cancelled():
+            raise LeftError
+        return working.result()
+
+    async def _watch(self) -> None:
+        while True:
+            await self._receive(patience_s=None)
+
+    async def _receive(self, *, patience_s: float | None) -> str | bytes:
+        if self._lost:
+            raise LeftError
+        try:
+            async with asyncio.timeout(patience_s) as self._waiting:
+                message: Any = await self._socket.receive()
+        except TimeoutError as passed:
+            raise LeftError if self._lost else IdleError from passed
+        finally:
+            self._waiting = None
+        if message["type"] != "websocket.receive":
+            self._lost = True
+            raise LeftError
+        data: str | bytes | None = message.get("bytes")
+        return message.get("text") or "" if data is None else data
+
+    async def _hand_out(self, sending: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(_SEND_PATIENCE_S):
+                await sending
+        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
+            self._lost = True
+            if self._waiting and not self._waiting.expired():
+                self._waiting.reschedule(0)  # long ago: whoever waits for the client's next message need not
+
+
+@asynccontextmanager
+async def conversation(client: LiveSocket, *, protocol: str, subprotocol: str | None = None) -> AsyncIterator[None]:
+    """Accept a client and hear it out. However the block ends, the client is told why and closed, and one event is logged.
+
+    A block that ends by itself closes with 1000. Facts that are noted (`http.requests.note`) go into the event.
+    """
+    request_id, facts = begin_request(client.scope["headers"])
+    started_s, outcome = perf_counter(), "finished"
+    try:
+        await client.accept(request_id=request_id, subprotocol=subprotocol)
+        yield
+        await client.close(FINISHED)
+    except LeftError:
+        outcome = "left"
+    except IdleError:
+        outcome = IDLE.code
+        await client.dismiss(body_of(IDLE, "nothing was sent for too long"), REFUSED)
+    except RefusedError as refusal:
+        outcome = refusal.body.error.code or "refused"
+        await client.dismiss(refusal.body, refusal.code)
+    except SpeechError as failure:
+        outcome, code = row_of(failure).code, close_code(failure)
+        if code == FAILED:
+            log.error("live_session_failed", exc_info=failure)
+        await client.dismiss(body_of_failure(failure), code)
+    except Exception as failure:
+        outcome = INTERNAL.code
+        log.error("live_session_failed", exc_info=failure)
+        await client.dismiss(internal_body(), FAILED)
+    except asyncio.CancelledError:
+        outcome = "cancelled"
+        raise
+    finally:
+        elapsed_s = round(perf_counter() - started_s, 3)
+        log.info("live_session_finished", protocol=protocol, outcome=outcome, elapsed_s=elapsed_s, **facts)
+
+
+def close_code(failure: SpeechError) -> int:
+    """Return the code that a socket is closed with after a failure."""
+    if isinstance(failure, UnavailableError):
+        return OVERLOADED
+    return REFUSED if isinstance(failure, InvalidRequestError) else FAILED
+
+
+def admit(
+    scope: Scope,
+    keys: Keys,
+    origins: Collection[str],
+    *,
+    code: int = REFUSED,
+    knows: Callable[[bytes], bool] = lambda _key: False,
+) -> None:
+    """Let in whoever brings a key, and no page of a foreign origin: a browser asks nobody before it opens a WebSocket.
+
+    Args:
+        origins: Whose pages may use the service, as in the settings; those of its own host always may.
+        code: What a refused socket is closed with.
+        knows: Whether a key that the settings do not hold may come in all the same.
+
+    Raises:
+        RefusedError: It may not.
+    """
+    if _is_foreign(scope, origins):
+        raise RefusedError(body_of(FOREIGN_ORIGIN, "pages of this origin may not use the service"), code=code)
+    offered = offered_key(scope)
+    if not (keys.admit(offered) or (offered and knows(offered))):
+        told = "no such API key" if offered else "an API key is needed"
+        how = "send `Authorization: Bearer <key>`, or `?api_key=<key>`, with a key of this service"
+        raise RefusedError(body_of(BAD_KEY, f"{told}: {how}"), code=code)
+
+
+def _is_foreign(scope: Scope, origins: Collection[str]) -> bool:
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin", b"").decode("latin-1").lower()
+    if not origin or "*" in origins or origin in {known.lower() for known in origins}:
+        return False
+    return origin.partition("://")[2] != headers.get(b"host", b"").decode("latin-1").lower()
