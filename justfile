@@ -32,6 +32,14 @@ format:
 bench *flags:
     uv run python -m bench {{flags}}
 
+# Measure how soon live sessions get their words, against how many there are (see bench/README.md)
+bench-live *flags:
+    uv run python -m bench.live {{flags}}
+
+# Compare live sessions with files over ten minutes, and word by word over hours of the ruler's words
+live-long *flags:
+    uv run python -m bench.live_long {{flags}}
+
 # Look for word errors at the seams of an hour of known sentences
 seams *flags:
     uv run python -m bench.seams {{flags}}

@@ -21,18 +21,19 @@ def has_bf16_instructions() -> bool:
     return bool(_BF16_FLAGS & set(_first("flags").split()))
 
 
-def environment(ready: Ready) -> dict[str, str]:
-    """Describe machine and software, for people."""
+def environment(ready: Ready | None = None) -> dict[str, str]:
+    """Describe machine and software, for people; without a model in a process of the benchmark's own, not what it says."""
+    of_model = {}
+    if ready:
+        of_model = {"device": ready.device_name or ready.device, "parameters": f"{ready.parameters / 1e6:.1f} M", **ready.versions}
     return {
         "processor": _first("model name") or platform.processor() or platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
         "bfloat16 instructions": "yes" if has_bf16_instructions() else "no",
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "load before the run": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "device": ready.device_name or ready.device,
-        "parameters": f"{ready.parameters / 1e6:.1f} M",
+        **of_model,
         "python": platform.python_version(),
-        **ready.versions,
         "commit": _commit(),
         **{name: value for name, value in os.environ.items() if name.startswith(_THREADING)},
     }

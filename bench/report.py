@@ -1,18 +1,18 @@
 """Results as tables: on a terminal and in Markdown, from the same cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from .goals import goals_of
+from .goals import Goal, goals_of
 from .names import BARE_LONG, BARE_SHORT, LONG, NEMO, NEMO_LONG, OUTSIDE, SHORT
 from .results import Measure, Results, Row
 from .statistics import middle, ratio
 
-_Format = Callable[[float], str]
+Format = Callable[[float], str]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,36 +23,36 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[list[str]]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _count(value: float) -> str:
+def count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
     return f"{value:.1%}"
 
 
-_COLUMNS: Final[dict[str, tuple[str, _Format]]] = {  # head: field, format
-    "audio s/s": ("audio_s_per_s", _number),
-    "requests/s": ("requests_per_s", _number),
-    "p50 ms": ("p50_ms", _number),
-    "p95 ms": ("p95_ms", _number),
-    "p99 ms": ("p99_ms", _number),
-    "clips/batch": ("batch_clips", _number),
-    "batch fill": ("batch_fill", _share),
-    "tokens/audio s": ("tokens_per_audio_s", _number),
-    "cores": ("cores", _number),
-    "client cores": ("client_cores", _number),
-    "core-ms/request": ("core_ms_per_request", _number),
-    "memory MB": ("memory_mb", _count),
-    "device MB": ("device_memory_mb", _count),
-    "same text": ("same_text", _share),
-    "requests": ("requests", _count),
-    "refused": ("refused", _count),
-    "errors": ("errors", _count),
+_COLUMNS: Final[dict[str, tuple[str, Format]]] = {  # head: field, format
+    "audio s/s": ("audio_s_per_s", number),
+    "requests/s": ("requests_per_s", number),
+    "p50 ms": ("p50_ms", number),
+    "p95 ms": ("p95_ms", number),
+    "p99 ms": ("p99_ms", number),
+    "clips/batch": ("batch_clips", number),
+    "batch fill": ("batch_fill", share),
+    "tokens/audio s": ("tokens_per_audio_s", number),
+    "cores": ("cores", number),
+    "client cores": ("client_cores", number),
+    "core-ms/request": ("core_ms_per_request", number),
+    "memory MB": ("memory_mb", count),
+    "device MB": ("device_memory_mb", count),
+    "same text": ("same_text", share),
+    "requests": ("requests", count),
+    "refused": ("refused", count),
+    "errors": ("errors", count),
 }
 _BASES: Final = {SHORT: BARE_SHORT, LONG: BARE_LONG}  # what a latency is compared with; the kinds below go by throughput
 
@@ -63,8 +63,18 @@ def tables(results: Results) -> list[Table]:
 
 
 def show(results: Results, console: Console) -> None:
-    """Print the tables."""
-    for table in tables(results):
+    """Print the tables of a run."""
+    put(tables(results), console)
+
+
+def markdown(results: Results) -> str:
+    """Write the tables of a run as Markdown."""
+    return as_markdown(tables(results))
+
+
+def put(parts: Sequence[Table], console: Console) -> None:
+    """Print tables."""
+    for table in parts:
         drawn = RichTable(title=table.title, title_justify="left")
         for i, head in enumerate(table.head):
             drawn.add_column(head, justify="left" if i == 0 else "right")
@@ -73,13 +83,13 @@ def show(results: Results, console: Console) -> None:
         console.print(drawn)
 
 
-def markdown(results: Results) -> str:
-    """Write the tables as Markdown."""
-    parts = []
-    for table in tables(results):
+def as_markdown(parts: Sequence[Table]) -> str:
+    """Write tables as Markdown."""
+    written = []
+    for table in parts:
         lines = [table.head, ["---"] + ["---:"] * (len(table.head) - 1), *table.rows]
-        parts.append(f"## {table.title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
-    return "\n\n".join(parts) + "\n"
+        written.append(f"## {table.title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
+    return "\n\n".join(written) + "\n"
 
 
 def _measured(results: Results) -> Table:
@@ -112,17 +122,19 @@ def _compared(results: Results, row: Row) -> str:
 
 def _goals(results: Results) -> Table:
     """Return the figures that have goals; the goals themselves are for the full-size model."""
+    title = "Goals" if results.full_size else "The same figures as for the full-size model, without goals"
+    return goal_table(title, goals_of(results), bound=results.full_size)
+
+
+def goal_table(title: str, goals: Sequence[Goal], *, bound: bool) -> Table:
+    """Return a line for each goal; unless `bound`, only what was measured."""
     rows = []
-    for goal in goals_of(results):
+    for goal in goals:
         value = "not measured" if goal.value is None else f"{goal.value:.2f} {goal.unit}".strip()
-        bound = f"{'>=' if goal.at_least else '<='} {goal.bound:g} {goal.unit}".strip()
+        limit = f"{'>=' if goal.at_least else '<='} {goal.bound:g} {goal.unit}".strip()
         verdict = {True: "yes", False: "no", None: ""}[goal.met]
-        rows.append([goal.name, value, *([bound, verdict] if results.full_size else [])])
-    return Table(
-        title="Goals" if results.full_size else "The same figures as for the full-size model, without goals",
-        head=["figure", "measured", *(["goal", "met"] if results.full_size else [])],
-        rows=rows,
-    )
+        rows.append([goal.name, value, *([limit, verdict] if bound else [])])
+    return Table(title=title, head=["figure", "measured", *(["goal", "met"] if bound else [])], rows=rows)
 
 
 def _outside(results: Results) -> Table:
@@ -135,7 +147,7 @@ def _outside(results: Results) -> Table:
     if served and bare:
         over, under = middle(served.rounds), middle(bare.rounds)
         cost = [(getattr(over, field) or 0.0) - (getattr(under, field) or 0.0) for field in ("core_ms_per_request", "p50_ms")]
-        rows.append([f"{SHORT} minus {BARE_SHORT} (a difference of large figures: noisy)", *map(_number, cost)])
+        rows.append([f"{SHORT} minus {BARE_SHORT} (a difference of large figures: noisy)", *map(number, cost)])
     return Table(title="One request outside the model", head=["row", "core-ms", "ms"], rows=rows)
 
 
@@ -152,5 +164,9 @@ def _stages(results: Results) -> Table:
 
 
 def _environment(results: Results) -> Table:
-    facts: Sequence[tuple[str, object]] = [*results.environment.items(), *results.plan.items()]
-    return Table(title="Measured on", head=["", "value"], rows=[[name, str(value)] for name, value in facts])
+    return facts_table(results.environment | results.plan)
+
+
+def facts_table(facts: Mapping[str, object]) -> Table:
+    """Return what a run was measured on."""
+    return Table(title="Measured on", head=["", "value"], rows=[[name, str(value)] for name, value in facts.items()])

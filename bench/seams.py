@@ -8,17 +8,13 @@ belong together). Times of words are set against those of the same words in thei
 
 import argparse
 import math
-import random
-import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from io import BytesIO
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-import jiwer
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -26,41 +22,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.adapters.nemo.recognizer import NemoRecognizer
-from app.adapters.silero.detector import SileroVoiceDetector
 from app.domain.audio import MODEL_RATE_HZ, Samples
-from app.domain.batching import BatchRules
-from app.domain.cancel import CancelToken
-from app.domain.engine import Engine
-from app.domain.ports import Block, DecodeLimits, Resampler
-from app.domain.transcriber import FileOptions, Transcriber, TranscriberRules
-from app.domain.transcript import Transcript, Word, join
+from app.domain.transcript import Word
 from app.domain.windows import WindowCutter
 from tests.recordings import recordings
 
+from .in_process import InProcess
+from .sentences import JOINTS, Sentence, bare, errors_of, extent, long_file, pairs, resampled_counts
+
 NEAR_S: Final = 2.0  # of a seam
 CLOSE_MS: Final = 80.0  # one frame of the encoder: what a word's time may be off
-JOINTS: Final = ("pauses", "crossfades", "no gap")
-_PAUSES_S: Final = (0.3, 2.0)
-_FADE_S: Final = 0.05
-_SILENT: Final = 0.01  # of full scale: what is quieter at a recording's ends is trimmed, or "no gap" would be a pause
-_RESAMPLINGS: Final = 5_000
 _OUT: Final = Path(__file__).parent / "work" / "seams.json"
-
-
-class Sentence(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """A known sentence, and when the model hears each of its words in its own short file; NaN where it hears another."""
-
-    words: list[str]
-    samples: Samples
-    starts_s: NDArray[np.float64]
-    ends_s: NDArray[np.float64]
-
-    @property
-    def middles_s(self) -> NDArray[np.float64]:
-        """About where each word is, heard or not."""
-        evenly = (np.arange(len(self.words)) + 0.5) / len(self.words) * self.samples.size / MODEL_RATE_HZ
-        return np.where(np.isnan(self.starts_s), evenly, (self.starts_s + self.ends_s) / 2)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,63 +59,27 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     longest_word_s: float
 
 
-class _Given:
-    """Hands out samples as a decoded file."""
-
-    def __init__(self, samples: Samples) -> None:
-        self._samples = samples
-
-    def blocks(self, file: BinaryIO, *, limits: DecodeLimits) -> Iterator[Block]:  # noqa: ARG002  # the port's
-        for start in range(0, self._samples.size, MODEL_RATE_HZ):
-            yield Block(self._samples[start : start + MODEL_RATE_HZ])
-
-    def open_resampler(self, *, source_rate_hz: int) -> Resampler:
-        raise NotImplementedError
-
-
-class Bench:
-    """The real model and the real voice detector behind the service's own use case."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._detector = SileroVoiceDetector()
-        self._rules = TranscriberRules(limits=DecodeLimits(max_duration_s=1e6, max_source_samples=1 << 60))
-        self._engine = Engine(lambda: NemoRecognizer("bundled"), now_s=time.monotonic, max_waiting_s=1e6, rules=BatchRules())
-        self._engine.start()
-        facts = self._engine.loaded.result().facts
-        self._longest_s = min(self._rules.window_s, facts.longest_clip_s)
-
-    def close(self) -> None:
-        """End the engine's threads."""
-        self._engine.close()
-
-    def transcript(self, samples: Samples, told: str = "") -> Transcript:
-        """Transcribe as a file; with `told`, show how far it is."""
-        task = self._progress.add_task(told, total=samples.size / MODEL_RATE_HZ, visible=bool(told))
-        transcriber = Transcriber(normalizer=_Given(samples), detector=self._detector, engine=self._engine, rules=self._rules)
-        parts = []
-        for part in transcriber.transcribe(BytesIO(), FileOptions(), cancel=CancelToken()):
-            parts.append(part.transcript)
-            self._progress.update(task, completed=part.heard_s)
-        return join(parts)
+class Bench(InProcess):
+    """What is measured, on the service's own path."""
 
     def sentences(self) -> list[Sentence]:
         """Every recording, trimmed, with the times at which its words are heard in the untrimmed file."""
         found = []
-        for recording in self._progress.track(recordings(), description="short files"):
+        for recording in self.progress.track(recordings(), description="short files"):
             words = bare(recording.text).split()
             heard = [word for word in self.transcript(recording.samples).words if bare(word.text)]
             times_s = np.full((2, len(words)), np.nan)
             for i, j in pairs(words, heard):
                 times_s[:, i] = heard[j].start_s, heard[j].end_s
-            loud = np.flatnonzero(np.abs(recording.samples) > _SILENT)
-            samples, times_s = recording.samples[loud[0] : loud[-1] + 1], times_s - loud[0] / MODEL_RATE_HZ
-            found.append(Sentence(words=words, samples=samples, starts_s=times_s[0], ends_s=times_s[1]))
+            start, end = extent(recording.samples)
+            times_s -= start / MODEL_RATE_HZ
+            found.append(Sentence(words=words, samples=recording.samples[start:end], starts_s=times_s[0], ends_s=times_s[1]))
         return found
 
     def seams_s(self, samples: Samples) -> tuple[NDArray[np.float64], int]:
         """Return where the windows of a file meet, in order, and how many of these are overlaps."""
-        cutter = WindowCutter(self._detector, rules=self._rules.spans, longest_s=self._longest_s)
+        longest_s = min(self.rules.window_s, self.facts.longest_clip_s)
+        cutter = WindowCutter(self.detector, rules=self.rules.spans, longest_s=longest_s)
         extents = [(window.start_s, window.end_s) for window in (*cutter.push(samples), *cutter.finish())]
         meetings = [(before[1], after[0]) for before, after in pairwise(extents)]
         return np.array([sum(meeting) / 2 for meeting in meetings]), sum(end > start for end, start in meetings)
@@ -170,66 +106,10 @@ class Bench:
         )  # fmt: skip
 
 
-def bare(text: str) -> str:
-    """Lower-case words without punctuation."""
-    return re.sub(r"[^a-z0-9' ]+", "", text.lower())
-
-
-def long_file(joint: str, sentences: Sequence[Sentence], minutes: float) -> tuple[Samples, list[Sentence], NDArray[np.float64]]:
-    """Join sentences in random order, none twice in a row: the samples, what was said, where each begins in seconds."""
-    chance, said, offsets = random.Random(joint), list[Sentence](), list[int]()
-    samples, end, fade = np.zeros(round((minutes * 60 + 30) * MODEL_RATE_HZ), np.float32), 0, round(_FADE_S * MODEL_RATE_HZ)
-    while end < minutes * 60 * MODEL_RATE_HZ:
-        one = chance.choice([other for other in sentences if not said or other is not said[-1]])
-        piece = one.samples.copy()
-        if joint == "pauses" and said:
-            end += round(chance.uniform(*_PAUSES_S) * MODEL_RATE_HZ)
-        if joint == "crossfades" and said:
-            end -= fade
-            samples[end : end + fade] *= np.linspace(1, 0, fade, dtype=np.float32)
-            piece[:fade] *= np.linspace(0, 1, fade, dtype=np.float32)
-        samples[end : end + piece.size] += piece
-        said.append(one)
-        offsets.append(end)
-        end += piece.size
-    return samples[:end], said, np.array(offsets) / MODEL_RATE_HZ
-
-
-def _chunks(said: Sequence[str], heard: Sequence[Word]) -> list[Any]:
-    return list(jiwer.process_words(" ".join(said), " ".join(bare(word.text) for word in heard)).alignments[0])
-
-
-def pairs(said: Sequence[str], heard: Sequence[Word]) -> list[tuple[int, int]]:
-    """Index pairs of the words that were heard as they were said."""
-    if not heard:
-        return []
-    return [
-        (chunk.ref_start_idx + i, chunk.hyp_start_idx + i)
-        for chunk in _chunks(said, heard)
-        if chunk.type == "equal"
-        for i in range(chunk.ref_end_idx - chunk.ref_start_idx)
-    ]
-
-
-def errors_of(said: Sequence[str], heard: Sequence[Word]) -> NDArray[np.int64]:
-    """Count the errors at each word that was said; what was heard in addition counts at the word before it."""
-    errors = np.zeros(len(said), np.int64)
-    if not heard:
-        return errors + 1
-    for chunk in _chunks(said, heard):
-        if chunk.type == "insert":
-            errors[max(0, chunk.ref_start_idx - 1)] += chunk.hyp_end_idx - chunk.hyp_start_idx
-        elif chunk.type != "equal":
-            errors[chunk.ref_start_idx : chunk.ref_end_idx] += 1
-    return errors
-
-
 def interval(errors: NDArray[np.int64], near: NDArray[np.bool_], owner: NDArray[np.int64]) -> tuple[float, float]:
     """Return the 95 % interval of the difference of both rates: percentiles over resampled sentences, seeded."""
     counts = np.stack([np.bincount(owner, weights) for weights in (errors * near, near, errors * ~near, ~near)])
-    n_sentences = counts.shape[1]
-    drawn = np.random.default_rng(0).multinomial(n_sentences, np.full(n_sentences, 1 / n_sentences), _RESAMPLINGS)
-    near_errors, near_words, other_errors, other_words = counts @ drawn.T
+    near_errors, near_words, other_errors, other_words = counts @ resampled_counts(owner).T
     usable = (near_words > 0) & (other_words > 0)
     if not usable.any():
         return 0.0, 0.0
