@@ -26,7 +26,7 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
     padded_s: float = math.inf  # most that a batch may cost: clips times the longest of them; the engine asks the recogniser
     linger_s: float = 0.004  # how long an idle recogniser waits for company
     file_patience_s: float = 2.0  # a file's clip that has waited this long takes turns with live batches
-    tentative_run_s: float = 0.1  # longest run of a batch of tentative clips: what is final waits for it
+    tentative_run_s: float = 0.25  # longest run of a batch of tentative clips: what is final waits for it
     file_run_s: float = 0.3  # longest run of a file batch while a live session is open: a running batch cannot be interrupted
 
 
@@ -38,8 +38,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     ahead: bool = False  # every place to run is taken: the batch would only be prepared
     after_live: bool = False  # the last batch was live
     live_open: bool = False  # a live session is open
-    file_pace: float = 0.0  # measured seconds of run time for each padded second of a file batch; 0.0: unknown
-    live_pace: float = 0.0  # the same of live batches, whose clips are shorter
+    file_padded_s: float = math.inf  # padded seconds of files that run within `BatchRules.file_run_s`, by what was measured
+    tentative_padded_s: float = math.inf  # the same of tentative clips
 
 
 def next_batch(waiting: Sequence[Waiting], rules: BatchRules, moment: Moment) -> tuple[Waiting, ...]:
@@ -79,10 +79,9 @@ def _due(item: Waiting, rules: BatchRules, moment: Moment) -> bool:
 
 
 def _most_padded_s(item: Waiting, rules: BatchRules, moment: Moment) -> float:
-    run_s, pace = (rules.tentative_run_s, moment.live_pace) if item.live else (rules.file_run_s, moment.file_pace)
-    if pace <= 0 or not (item.tentative or (moment.live_open and not item.live)):
-        return rules.padded_s
-    return min(rules.padded_s, run_s / pace)
+    if item.tentative:
+        return min(rules.padded_s, moment.tentative_padded_s)
+    return min(rules.padded_s, moment.file_padded_s) if moment.live_open and not item.live else rules.padded_s
 
 
 def _alike(candidates: Sequence[Waiting], first: Waiting, size_s: float) -> tuple[tuple[Waiting, ...], bool]:

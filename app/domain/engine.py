@@ -174,7 +174,7 @@ class Engine:
         return ModelNotReadyError(_NOT_READY.get(self._state, "the model is not ready"), retry_after_s=_LOADING_RETRY_S)
 
     def _queue_lasts_s(self) -> float:
-        return self.queue.audio_s * self._stopwatch.pace(live=False) / self._places
+        return self.queue.audio_s * self._stopwatch.pace(live=False).per_padded_s / self._places
 
     def _retry_after_s(self) -> int:
         return min(_LONGEST_RETRY_S, max(1, math.ceil(self._queue_lasts_s())))
@@ -264,8 +264,8 @@ class Engine:
             ahead=self._running >= self._places,
             after_live=self._after_live,
             live_open=self._live_sessions > 0,
-            file_pace=self._stopwatch.pace(live=False),
-            live_pace=self._stopwatch.pace(live=True),
+            file_padded_s=self._stopwatch.pace(live=False).padded_within_s(self._rules.file_run_s),
+            tentative_padded_s=self._stopwatch.pace(live=True).padded_within_s(self._rules.tentative_run_s),
         )
 
     def _withdraw(self, ticket: int) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from .batching import Waiting
 
+_LEAST_RISE: Final = 0.1
 _FORGETTING: Final = 0.9  # weight of a batch in the measured pace against the one after it
 
 
@@ -27,19 +28,38 @@ class BatchReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long batches run for each second they are padded to; the last few batches count most."""
+    """How long batches run for what they are padded to: a straight line through the last few, of which the latest count most."""
 
-    run_s: float = 0.0
+    n: float = 0.0  # batches, each weighing less the older it is; below, sums with the same weights
     padded_s: float = 0.0
+    run_s: float = 0.0
+    padded_padded: float = 0.0
+    padded_run: float = 0.0
 
     @property
     def per_padded_s(self) -> float:
-        """Seconds of run time for one padded second; 0.0 before anything ran."""
+        """Seconds of run time for one padded second, what every batch costs included; 0.0 before anything ran."""
         return self.run_s / self.padded_s if self.padded_s else 0.0
+
+    def padded_within_s(self, run_s: float) -> float:
+        """Return how many padded seconds run within `run_s`; infinitely many before anything ran."""
+        if not self.padded_s:
+            return math.inf
+        spread = self.n * self.padded_padded - self.padded_s**2
+        rising = (self.n * self.padded_run - self.padded_s * self.run_s) / spread if spread > 1e-9 * self.padded_s**2 else math.inf
+        # Between a tenth of the plain ratio and all of it: what is measured of a few batches may be anything.
+        slope = min(max(rising, _LEAST_RISE * self.per_padded_s), self.per_padded_s)
+        return max(0.0, run_s - (self.run_s - slope * self.padded_s) / self.n) / slope
 
     def after(self, *, run_s: float, padded_s: float) -> "Pace":
         """Return the pace with one more batch."""
-        return Pace(run_s=_FORGETTING * self.run_s + run_s, padded_s=_FORGETTING * self.padded_s + padded_s)
+        return Pace(
+            n=_FORGETTING * self.n + 1,
+            padded_s=_FORGETTING * self.padded_s + padded_s,
+            run_s=_FORGETTING * self.run_s + run_s,
+            padded_padded=_FORGETTING * self.padded_padded + padded_s * padded_s,
+            padded_run=_FORGETTING * self.padded_run + padded_s * run_s,
+        )
 
 
 class Stopwatch:
@@ -51,9 +71,9 @@ class Stopwatch:
         self._ended_s = -math.inf  # when the last call ended
         self._paces = {live: Pace() for live in (False, True)}
 
-    def pace(self, *, live: bool) -> float:
-        """Seconds of run time for one padded second of a file batch, or of a live one; 0.0 before one ran."""
-        return self._paces[live].per_padded_s
+    def pace(self, *, live: bool) -> Pace:
+        """How file batches run, or live ones."""
+        return self._paces[live]
 
     def report(self, batch: Sequence[Waiting], *, began_s: float, ended_s: float, failed: bool) -> BatchReport:
         """Count a call that ended just now. Two overlapping calls share no second: what is only prepared has not run yet."""

@@ -322,7 +322,7 @@ LEAVINGS: Final[list[Callable[[WebSocketTestSession], None]]] = [
 
 @pytest.mark.parametrize("stands_still", [True, False], ids=["nothing is answered", "all is answered"])
 def test_clients_that_leave_at_any_moment_leave_nothing_behind(stands_still: bool) -> None:
-    """Four hundred of them; then no task is left, no place is taken, nothing waits, and the next client is served."""
+    """A thousand of them; then no task is left, no place is taken, nothing waits, and the next client is served."""
 
     async def n_tasks() -> int:
         return len(asyncio.all_tasks())
@@ -332,7 +332,7 @@ def test_clients_that_leave_at_any_moment_leave_nothing_behind(stands_still: boo
         gated.let_go.set()
     with serving(Settings(max_live_sessions=16), recognizer=gated) as (client, _), client.portal() as portal:
         before = portal.call(n_tasks)
-        for i in range(200):
+        for i in range(500):
             with client.websocket_connect(f"/ws?partials={i % 2}") as session:
                 LEAVINGS[i % len(LEAVINGS)](session)
             if i % 8 == 0:  # more than a few may overlap, but never so many that one is refused

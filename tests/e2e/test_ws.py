@@ -1,6 +1,7 @@
 """Real speech over real sockets to `/ws`: compared with what was said, and with what the service writes of the same file."""
 
 import json
+import random
 import re
 import socket as sockets
 import subprocess
@@ -158,16 +159,32 @@ def test_words_are_told_while_they_are_spoken(service: Service) -> None:
         assert final["text"].startswith(stable)
 
 
-def test_eight_sessions_at_a_time_each_get_their_own_words(service: Service) -> None:
-    def listen(recording: Recording) -> str:
-        return text_of(stream(service, raw(recording.samples), frame_bytes=4_000))
+def test_thirty_two_sessions_of_which_half_are_killed_each_get_their_own_words(service: Service) -> None:
+    """As many as may be open by default: sixteen speakers are heard to their ends, the others vanish at random moments."""
+    heard, killed = recordings()[:16], (recordings()[16:] * 2)[:16]
+    dice = random.Random(32)  # noqa: S311
 
-    eight = recordings()[:8]
-    alone = [listen(recording) for recording in eight]
-    with ThreadPoolExecutor(8) as pool:
-        together = [list(pool.map(listen, eight)) for _ in range(2)]
-    assert together == [alone, alone]
-    assert all(alone)
+    def listen(recording: Recording) -> str:
+        return text_of(stream(service, raw(recording.samples), frame_bytes=3_200, every_s=0.02))
+
+    def vanish(recording: Recording, share: float) -> None:
+        sound = raw(recording.samples)
+        with suppress(ConnectionClosed):
+            socket = opened(service, "partials=1")
+            for at in range(0, round(share * len(sound)), 3_200):
+                socket.send(sound[at : at + 3_200])
+                time.sleep(0.02)
+            socket.close_socket()
+
+    alone = [listen(recording) for recording in heard]
+    with ThreadPoolExecutor(32) as pool:
+        vanishing = [pool.submit(vanish, recording, dice.random()) for recording in killed]
+        together = list(pool.map(listen, heard))
+        for one in vanishing:
+            one.result()
+    wait_until_nothing_is_left(service)
+    assert together == alone
+    assert len(set(alone)) == 16
 
 
 def test_one_message_may_hold_minutes(service: Service) -> None:

@@ -37,7 +37,7 @@ queues = st.lists(
 )  # fmt: skip
 moments = st.builds(
     Moment, now_s=st.just(1_000.0), company=st.integers(1, 30), after_live=st.booleans(), live_open=st.booleans(),
-    file_pace=st.floats(0, 1),
+    file_padded_s=st.floats(0, 100), tentative_padded_s=st.floats(0, 100),
 )  # fmt: skip
 
 
@@ -48,12 +48,12 @@ def test_what_is_final_goes_before_what_is_tentative_and_apart_from_it() -> None
     assert plan(clip(4, 2.0), older) == (1,), "and both before files"
 
 
-def test_a_tentative_batch_runs_a_tenth_of_a_second_by_the_measured_pace() -> None:
+def test_a_tentative_batch_is_as_large_as_runs_within_its_limit() -> None:
     partials = [clip(i, 4.0, live=True, tentative=True) for i in range(12)]
     finals = [clip(i, 4.0, live=True) for i in range(12)]
-    assert len(plan(*partials, moment=Moment(now_s=1_000.0, live_pace=0.01))) == 2  # 10 s run for 0.1 s
-    assert len(plan(*partials, moment=Moment(now_s=1_000.0, live_pace=9.0))) == 1
-    assert len(plan(*finals, moment=Moment(now_s=1_000.0, live_pace=0.01))) == 12
+    assert len(plan(*partials, moment=Moment(now_s=1_000.0, tentative_padded_s=10.0))) == 2
+    assert len(plan(*partials, moment=Moment(now_s=1_000.0, tentative_padded_s=0.0))) == 1
+    assert len(plan(*finals, moment=Moment(now_s=1_000.0, tentative_padded_s=10.0))) == 12
 
 
 def test_a_tentative_batch_is_never_prepared_ahead() -> None:
@@ -113,10 +113,10 @@ def test_live_and_files_share_no_batch() -> None:
 
 def test_while_a_live_session_is_open_a_file_batch_holds_what_runs_in_its_time() -> None:
     files = [clip(ticket, 5.0) for ticket in range(12)]
-    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=0.02))) == 12
-    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=0.02, live_open=True))) == 3  # 15 s run for 0.3 s
-    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=0.0, live_open=True))) == 12  # nothing measured yet
-    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_pace=9.0, live_open=True))) == 1  # one clip goes however slow
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_padded_s=15.0))) == 12
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_padded_s=15.0, live_open=True))) == 3
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, live_open=True))) == 12  # nothing measured yet
+    assert len(plan(*files, moment=Moment(now_s=1_000.0, file_padded_s=0.0, live_open=True))) == 1  # one clip goes however slow
 
 
 def test_the_oldest_is_in_the_batch_and_of_the_same_age_the_first_to_come() -> None:

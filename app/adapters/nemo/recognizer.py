@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LONGEST_CLIP_S: Final = 300.0  # on a CPU: attention over 3,750 frames holds some 3 GB at once; chosen, not measured
 _BATCH_PADDED_S: Final = 60.0  # on a CPU, whose cores one long clip fills already; chosen, not measured
-_LARGE_PARAMETERS: Final = 100_000_000  # below this casting costs more than the products save; chosen
+_LARGE_PARAMETERS: Final = 100_000_000  # below this neither bfloat16 nor a second thread saves what it costs; chosen
 _LEAST_SAMPLES: Final = round(SHORTEST_CLIP_S * MODEL_RATE_HZ)  # less gives too few frames to normalise: zeros fill it up
 _DEVICES: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
 _PRECISIONS: Final = ("auto", "float32", "bfloat16", "float16")
@@ -84,7 +84,7 @@ class NemoRecognizer:
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
         chosen = _precision(precision, on_cuda=self._on_cuda, parameters=parameters)
         self._dtype: torch.dtype = getattr(torch, chosen)
-        self._place()
+        self._place(parameters)
         self._facts = RecognizerFacts(
             model_id=source.model_id,
             languages=languages,
@@ -158,11 +158,15 @@ class NemoRecognizer:
         tensor = self._torch.from_numpy(array)
         return cuda.moved(tensor, self._device) if self._on_cuda else tensor
 
-    def _place(self) -> None:
+    def _place(self, parameters: int) -> None:
         if self._on_cuda:
             cuda.place(self._model, self._device, self._dtype)
         else:
             self._model.encoder.to(self._dtype)
+            if parameters < _LARGE_PARAMETERS:
+                # Its steps are too small to share: with eight live sessions on two cores a batch took 55 ms with one thread and 78
+                # with two, which wait for each other while voice detection has a core (2026-11). It holds for the whole process.
+                self._torch.set_num_threads(1)
 
     def _warm_up(self) -> None:
         n_clips, clip_s = cuda.WARM_UP if self._on_cuda else (1, 1.0)

@@ -17,7 +17,7 @@ from ..app import create_app
 from ..logs import configure_logs
 
 # How long a thread of the model's waits for the next piece of work by spinning before it sleeps; read by libgomp when PyTorch is
-# loaded. Its own choice, 15 times as long, keeps cores from everything else: a 4 s clip took 3 to 6 s beside three busy processes.
+# loaded. Its own choice is 15 times as long, and keeps cores from everything else.
 _SPINNING: Final = ("GOMP_SPINCOUNT", "20000")
 _MODEL_FAILED: Final = signal.SIGUSR1  # from the worker to the main process: do not start me again
 
