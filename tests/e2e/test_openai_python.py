@@ -166,12 +166,14 @@ def test_keywords_are_sent_as_we_read_them(official: openai.OpenAI, client: http
 # Streams
 
 
-@pytest.mark.parametrize("strategy", [openai.omit, BY_PAUSES])
+@pytest.mark.parametrize(
+    ("file", "strategy"), [(SPEECH, openai.omit), (THREE, BY_PAUSES)], ids=["one sentence, whole", "three, cut at pauses"]
+)
 def test_deltas_joined_are_the_text_as_it_is_without_streaming(
-    official: openai.OpenAI, strategy: openai.Omit | ChunkingStrategyVadConfig
+    official: openai.OpenAI, file: tuple[str, bytes], strategy: openai.Omit | ChunkingStrategyVadConfig
 ) -> None:
-    whole = official.audio.transcriptions.create(model=MODEL, file=THREE, chunking_strategy=strategy)
-    with official.audio.transcriptions.create(model=MODEL, file=THREE, stream=True, chunking_strategy=strategy) as stream:
+    whole = official.audio.transcriptions.create(model=MODEL, file=file, chunking_strategy=strategy)
+    with official.audio.transcriptions.create(model=MODEL, file=file, stream=True, chunking_strategy=strategy) as stream:
         *deltas, done = stream
     assert isinstance(done, TranscriptionTextDoneEvent)
     assert all(isinstance(delta, TranscriptionTextDeltaEvent) for delta in deltas)
