@@ -210,12 +210,12 @@ def test_clients_that_vanish_leave_nothing_behind(service: Service) -> None:
 
     def vanish(i: int) -> None:
         socket = opened(service, f"partials={i % 2}")
+        socket.socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset instead of a farewell
         socket.send(sound[: (i % 10) * len(sound) // 9])
         if i % 3 == 0:
             socket.send('{"type": "finish"}')
         if i % 4 == 0:
             socket.recv(PATIENCE_S) if i % 3 == 0 else None
-        socket.socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset instead of a farewell
         socket.close_socket()
 
     with ThreadPoolExecutor(8) as pool:
