@@ -326,8 +326,8 @@ def test_what_is_no_event_is_told_so(client: Client, frame: str | bytes) -> None
 
 def test_events_may_come_as_binary_frames(client: Client) -> None:
     with talking(client) as talk:
-        talk.session.send_bytes(b'{"type": "session.update", "session": {}}')
-        talk.until("session.updated")
+        talk.session.send_bytes(b'{"type": "session.update", "session": {"audio": {"input": {"turn_detection": null}}}}')
+        assert talk.until("session.updated")["session"]["audio"]["input"]["turn_detection"] is None
 
 
 def test_an_append_of_15_mib_is_taken(client: Client) -> None:

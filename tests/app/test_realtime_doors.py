@@ -158,6 +158,8 @@ def test_a_client_that_leaves_leaves_nothing() -> None:
         wait_until(lambda: numbers_of(client)["stt_live_sessions"] == 0)
         recognizer.let_go.set()
         wait_until(lambda: numbers_of(client)["stt_queue_items"] == 0)
+        left = numbers_of(client)
+        assert (left["stt_live_sessions"], left["stt_queue_items"]) == (0, 0)
 
 
 def test_the_log_has_one_event_for_a_session_and_nothing_that_was_said(client: Client) -> None:
