@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset
 
-from app.adapters.nemo.memory import keep_freed_memory
+from app.adapters.nemo.cpu import keep_freed_memory
 
 from .alignment import piece_ends_s
 from .architecture import EncDecRNNTBPEModel

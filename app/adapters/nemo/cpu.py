@@ -1,10 +1,40 @@
-"""How the process keeps memory: on a CPU the model's activations are the same large blocks over and over again."""
+"""What only a CPU needs: precision by its instructions, kept memory, and layers that do no work twice."""
 
 import ctypes
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+if TYPE_CHECKING:
+    import torch
+
+LONGEST_CLIP_S: Final = 300.0  # attention over 3,750 frames holds some 3 GB at once; chosen, not measured
+BATCH_PADDED_S: Final = (
+    96.0  # clips of 8 s ran at 17.7 audio seconds a second by 8 and at 20.7 by 16; more makes the others wait for little
+)
+_LARGE_PARAMETERS: Final = 100_000_000  # below this neither bfloat16 nor a second thread saves what it costs; chosen
+_BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # <malloc.h>
 _SETTINGS: Final = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20))
+
+
+def best_precision(model: Any) -> str:
+    """Return `bfloat16` for a large model where the processor has the instructions, by its flags as Linux lists them."""
+    return "bfloat16" if _is_large(model) and _BF16_FLAGS & _processor_flags() else "float32"
+
+
+def place(model: Any, dtype: "torch.dtype") -> None:
+    """Ready `model` to run on this CPU, its encoder in `dtype`, decoder and features in float32; its layers are replaced."""
+    import torch
+
+    from .layers import replace_layers
+
+    keep_freed_memory()
+    model.encoder.to(dtype)
+    replace_layers(model, packed=dtype == torch.bfloat16 and torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    if not _is_large(model):
+        # Its steps are too small to share: with eight live sessions on two cores a batch took 55 ms with one thread and 78
+        # with two, which wait for each other while voice detection has a core. It holds for the whole process.
+        torch.set_num_threads(1)
 
 
 def keep_freed_memory() -> None:
@@ -19,3 +49,17 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for parameter, value in _SETTINGS:
             mallopt(parameter, value)
+
+
+def _is_large(model: Any) -> bool:
+    parameters: int = sum(parameter.numel() for parameter in model.parameters())
+    return parameters >= _LARGE_PARAMETERS
+
+
+def _processor_flags() -> frozenset[str]:
+    """Return the first processor's flags as Linux lists them; none elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))

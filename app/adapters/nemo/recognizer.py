@@ -18,22 +18,17 @@ from ...domain.audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
 from ...domain.errors import ModelUnavailableError
 from ...domain.ports import Options, RecognizerFacts
 from ...domain.transcript import Transcript
-from . import cuda
+from . import cpu, cuda
 from .decoding import Decoded, Decoder, Model
-from .memory import keep_freed_memory
 from .quiet import quiet
 from .source import Progress, locate, unheard
 
 if TYPE_CHECKING:
     import torch
 
-_LONGEST_CLIP_S: Final = 300.0  # on a CPU: attention over 3,750 frames holds some 3 GB at once; chosen, not measured
-_BATCH_PADDED_S: Final = 60.0  # on a CPU, whose cores one long clip fills already; chosen, not measured
-_LARGE_PARAMETERS: Final = 100_000_000  # below this neither bfloat16 nor a second thread saves what it costs; chosen
 _LEAST_SAMPLES: Final = round(SHORTEST_CLIP_S * MODEL_RATE_HZ)  # less gives too few frames to normalise: zeros fill it up
 _DEVICES: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
 _PRECISIONS: Final = ("auto", "float32", "bfloat16", "float16")
-_BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 class NemoRecognizer:
@@ -76,26 +71,28 @@ class NemoRecognizer:
         if precision == "float16" and not self._on_cuda:
             raise ModelUnavailableError("the precision float16 needs a CUDA device; set STT_PRECISION to auto, float32 or bfloat16")
         source = locate(model, on_progress=on_progress)
-        if not self._on_cuda:
-            keep_freed_memory()
         with quiet():
             self._model = _restored(source.path)
             self._decoder = Decoder(self._model)
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
-        chosen = _precision(precision, on_cuda=self._on_cuda, parameters=parameters)
-        self._dtype: torch.dtype = getattr(torch, chosen)
-        self._place(parameters)
+        if precision == "auto":
+            precision = cuda.best_precision() if self._on_cuda else cpu.best_precision(self._model)
+        self._dtype: torch.dtype = getattr(torch, precision)
+        if self._on_cuda:
+            cuda.place(self._model, self._device, self._dtype)
+        else:
+            cpu.place(self._model, self._dtype)
         self._facts = RecognizerFacts(
             model_id=source.model_id,
             languages=languages,
-            longest_clip_s=min(source.longest_clip_s, cuda.LONGEST_CLIP_S if self._on_cuda else _LONGEST_CLIP_S),
-            batch_padded_s=cuda.BATCH_PADDED_S if self._on_cuda else _BATCH_PADDED_S,
+            longest_clip_s=min(source.longest_clip_s, cuda.LONGEST_CLIP_S if self._on_cuda else cpu.LONGEST_CLIP_S),
+            batch_padded_s=cuda.BATCH_PADDED_S if self._on_cuda else cpu.BATCH_PADDED_S,
             # On a CPU one thread does all: a second one has OpenMP threads of its own, and where those of both are more than the
             # cores, none waits for the next piece of work by spinning any more. Single requests took 1.1 to 1.2 times as long.
             max_concurrent_batches=2 if self._on_cuda else 1,
             prepares_ahead=self._on_cuda,
             device=str(self._device),
-            precision=chosen,
+            precision=precision,
             demonstration=source.demonstration,
         )
         # A CUDA device runs one batch at a time, while the next one's tensors are made: capturing a graph bears no work beside it.
@@ -105,7 +102,7 @@ class NemoRecognizer:
             "model_loaded",
             model_id=source.model_id,
             device=str(self._device),
-            precision=chosen,
+            precision=precision,
             parameters=parameters,
             demonstration=source.demonstration,
             cuda_graphs=cuda.graphs_of(self._model) if self._on_cuda else "off",
@@ -158,16 +155,6 @@ class NemoRecognizer:
         tensor = self._torch.from_numpy(array)
         return cuda.moved(tensor, self._device) if self._on_cuda else tensor
 
-    def _place(self, parameters: int) -> None:
-        if self._on_cuda:
-            cuda.place(self._model, self._device, self._dtype)
-        else:
-            self._model.encoder.to(self._dtype)
-            if parameters < _LARGE_PARAMETERS:
-                # Its steps are too small to share: with eight live sessions on two cores a batch took 55 ms with one thread and 78
-                # with two, which wait for each other while voice detection has a core (2026-11). It holds for the whole process.
-                self._torch.set_num_threads(1)
-
     def _warm_up(self) -> None:
         n_clips, clip_s = cuda.WARM_UP if self._on_cuda else (1, 1.0)
         noise = np.random.default_rng(0).normal(0.0, 0.01, round(clip_s * MODEL_RATE_HZ)).astype(np.float32)
@@ -180,23 +167,6 @@ def _device(asked: str) -> "torch.device":
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device("cpu") if asked == "cpu" else cuda.device_named(asked)
-
-
-def _precision(asked: str, *, on_cuda: bool, parameters: int) -> str:
-    if asked != "auto":
-        return asked
-    if on_cuda:
-        return cuda.best_precision()
-    return "bfloat16" if parameters > _LARGE_PARAMETERS and _BF16_FLAGS & _processor_flags() else "float32"
-
-
-def _processor_flags() -> frozenset[str]:
-    """Return the first processor's flags as Linux lists them; none elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
 
 
 def _restored(path: Path) -> Model:
