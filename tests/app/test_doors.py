@@ -117,7 +117,7 @@ def bearer(key: str | bytes) -> dict[bytes, bytes]:
 
 
 class Bare(msgspec.Struct):
-    """An answer as the server gets it, before a client or server mends it; and whether the request's body was asked for before it."""
+    """An answer as the server gets it, before anyone mends it; and whether the request's body was asked for before it."""
 
     status: int = 0
     headers: dict[bytes, bytes] = {}
