@@ -19,6 +19,12 @@ class SpeechBegan(msgspec.Struct, frozen=True):
     start: int
 
 
+class SpeechPaused(msgspec.Struct, frozen=True):
+    """Half the silence that ends speech has passed; `end` is the end of the speech if the rest does, with its padding so far."""
+
+    end: int
+
+
 class SpeechEnded(msgspec.Struct, frozen=True, kw_only=True):
     """Speech was in [start, end); that it is over was known once the session had heard `known` samples."""
 
@@ -42,9 +48,19 @@ class Listener:
         """Forget the present speech: none begins before sample `at` any more."""
         self._floor, self._finder_from = at, self._frame_from
         self._finder = SpanFinder(self._rules)
-        self._began = False
+        self._began = self._paused = False
 
-    def push(self, samples: Samples) -> Iterator[SpeechBegan | SpeechEnded]:
+    @property
+    def least_silence_s(self) -> float:
+        """The silence that ends speech."""
+        return self._rules.least_silence_s
+
+    @property
+    def pauses(self) -> bool:
+        """Whether a `SpeechPaused` was told, and nothing since."""
+        return self._paused
+
+    def push(self, samples: Samples) -> Iterator[SpeechBegan | SpeechPaused | SpeechEnded]:
         """Tell what these samples, which follow on those before, begin and end; take all of it before the next push."""
         for probability in self._ear.push(samples).tolist():
             span = self._finder.frame(probability)
@@ -53,11 +69,16 @@ class Listener:
                 start = self._at(span.start_s)
                 if not self._began:
                     yield SpeechBegan(start)
-                self._began = False
+                self._began = self._paused = False
                 yield SpeechEnded(start=start, end=self._at(span.end_s), known=self._frame_from, goes_on=span.goes_on)
             if not self._began and (since_s := self._finder.speaking_since_s) is not None:
                 self._began = True
                 yield SpeechBegan(self._at(since_s))
+            was_paused, paused_s = self._paused, self._finder.paused_s
+            self._paused = self._began and paused_s >= self._rules.least_silence_s / 2
+            if self._paused and not was_paused:
+                padding_s = min(paused_s, self._rules.pad_after_s)
+                yield SpeechPaused(self._frame_from - round((paused_s - padding_s) * MODEL_RATE_HZ))
 
     def _at(self, time_s: float) -> int:
         return max(self._floor, self._finder_from + round(time_s * MODEL_RATE_HZ))

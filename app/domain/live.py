@@ -1,7 +1,8 @@
 """Use case: one live session. Sound goes in as it comes; what to recognise and what to tell come out. No clock, no thread.
 
-An utterance is recognised whole when it is over. Where nobody pauses it is cut at the quietest point, and both sides hear some
-seconds across the cut: a word belongs to the side that its middle is on.
+An utterance is recognised whole when it is over, or rather once half the silence that ends it has passed: the recogniser works
+while the other half does, and if someone speaks on after all it was but a partial. Where nobody pauses it is cut at the quietest
+point, and both sides hear some seconds across the cut: a word belongs to the side that its middle is on.
 
 With partials the utterance so far is recognised again as it grows. A word is stable once two hypotheses in a row agree on all words
 up to it (LocalAgreement-2: D. Macháček et al., "Turning Whisper into Real-Time Transcription System", 2023) and the later one
@@ -16,7 +17,7 @@ import msgspec
 
 from .audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
 from .errors import EmptyBufferError, SpeechError
-from .listening import Listener, SpeechEnded
+from .listening import Listener, SpeechEnded, SpeechPaused
 from .live_events import Event, Failed, Final, HandedOver, Idle, Partial, Request, Started, Step, Stopped
 from .pcm import Encoding, PcmReader
 from .ports import Options, Resampler, VoiceDetector
@@ -71,6 +72,7 @@ class _Window(msgspec.Struct, eq=False, kw_only=True):
     end: int
     until: int | None  # words whose middle is after this place belong to the next window
     ends: bool  # its utterance
+    asked_s: float | None = None
     answer: Transcript | SpeechError | None = None
 
 
@@ -93,8 +95,9 @@ class LiveSession:
         self._asked: deque[_Window] = deque()  # final windows in order; answers wait for those before them
         self._before: list[HeardWord] = []  # what was said right before a cut
         self._partial: _Window | None = None  # the one that is out
-        self._partial_end = 0
-        self._partial_asked_s, self._partial_latency_s = -rules.partial_every_s, 0.0
+        self._partial_end, self._partial_asked_s = 0, -rules.partial_every_s
+        self._early: _Window | None = None  # what was asked in the last pause, and is the utterance's whole if that ends it
+        self._latency_s = 0.0  # of the last answer
         self._resumed: _Utterance | None = None  # was open when the rules changed
         self._events: list[Event] = []
         self._requests: list[Request] = []
@@ -180,6 +183,7 @@ class LiveSession:
         self._longest_s = min(rules.longest_s, self._longest_clip_s - overlap_s)
         self._reach = round(overlap_s / 2 * MODEL_RATE_HZ)
         self._withdraw_partial()
+        self._early = None
         self._resumed, self._open = self._open, None
         at = self._resumed.window_start if self._resumed else self._track.end
         self._listener = Listener(self._detector, rules.spans, longest_s=self._longest_s, at=at)
@@ -199,13 +203,24 @@ class LiveSession:
         for told in self._listener.push(samples):
             if isinstance(told, SpeechEnded):
                 self._speech_ended(self._open or self._begun(told.start), told)
+            elif isinstance(told, SpeechPaused):
+                if self._open:
+                    self._speech_paused(self._open, told)
             elif self._open is None:
                 self._begun(told.start)
 
+    def _speech_paused(self, utterance: _Utterance, told: SpeechPaused) -> None:
+        self._early = None
+        if self._latency_s > self._listener.least_silence_s or self._due:
+            return  # a busy machine is not asked for what may be in vain; nor does anything overtake what waits for samples
+        self._withdraw_partial()
+        self._early = self._partial = self._window(utterance, end=told.end, ends=True)
+
     def _speech_ended(self, utterance: _Utterance, told: SpeechEnded) -> None:
+        early, self._early = self._early, None
         if not told.goes_on:
             self._tell(Stopped(utterance=utterance.number, at_s=_s(told.known)))
-            self._end(utterance, told.end, until=None)
+            self._end(utterance, told.end, until=None, early=None if self._due else early)
         elif self._rules.spans:
             self._tell(Stopped(utterance=utterance.number, at_s=_s(told.end)))
             self._end(utterance, told.end, until=told.end)
@@ -231,42 +246,47 @@ class LiveSession:
         return utterance
 
     def _begin_anew(self) -> None:
-        self._open = None
+        self._open = self._early = None
         self._floor = self._quiet_from = self._track.end
         for window in self._due:  # what it waited for belongs to nobody
             window.end = min(window.end, self._floor)
         self._listener.begin_anew(self._floor)
 
-    def _end(self, utterance: _Utterance, end: int, *, until: int | None) -> None:
+    def _end(self, utterance: _Utterance, end: int, *, until: int | None, early: _Window | None = None) -> None:
         utterance.end = end
-        self._ask_for(utterance, end if until is None else end + self._reach, until=until, ends=True)
+        if early:
+            self._partial = None  # if anything is out, it is that
+            self._asked.append(early)
+        else:
+            self._ask_for(utterance, end if until is None else end + self._reach, until=until, ends=True)
         self._tell(HandedOver(utterance=utterance.number, start_s=_s(utterance.start), end_s=_s(end)))
         self._open, self._floor, self._quiet_from = None, end, end
 
     def _ask_for(self, utterance: _Utterance, end: int, *, until: int | None, ends: bool) -> None:
         self._withdraw_partial()
+        self._due.append(self._window(utterance, end=end, until=until, ends=ends))
+
+    def _window(self, utterance: _Utterance, *, end: int, ends: bool, until: int | None = None) -> _Window:
         self._n_tickets += 1
-        self._due.append(
-            _Window(ticket=self._n_tickets, utterance=utterance, start=utterance.window_start, end=end, until=until, ends=ends)
-        )
+        start = utterance.window_start
+        return _Window(ticket=self._n_tickets, utterance=utterance, start=start, end=end, until=until, ends=ends)
 
     def _withdraw_partial(self) -> None:
-        if self._partial:
+        if self._partial and self._partial.asked_s is not None:
             self._withdrawn.append(self._partial.ticket)
-            self._partial = None
+        self._partial = None
 
     def _take(self, ticket: int, answer: Transcript | SpeechError, now_s: float) -> None:
-        if self._partial and ticket == self._partial.ticket:
-            window, self._partial = self._partial, None
-            self._partial_latency_s = now_s - self._partial_asked_s
-            if isinstance(answer, Transcript):
-                self._partial_answered(window, answer)
-            return
-        for window in self._asked:
-            if window.ticket == ticket:
-                window.answer = answer
-        while self._asked and (told := self._asked[0].answer) is not None:
-            self._window_answered(self._asked.popleft(), told)
+        partial = self._partial if self._partial and self._partial.ticket == ticket else None
+        for window in (partial,) if partial else self._asked:
+            if window.ticket == ticket and window.asked_s is not None:
+                window.answer, self._latency_s = answer, now_s - window.asked_s
+        if partial:
+            self._partial = None
+            if isinstance(answer, SpeechError):
+                self._early = None
+            elif self._rules.partials:
+                self._partial_answered(partial, answer)
 
     def _partial_answered(self, window: _Window, answer: Transcript) -> None:
         utterance = window.utterance
@@ -328,15 +348,17 @@ class LiveSession:
 
     def _step(self, now_s: float) -> Step:
         while self._due and self._due[0].end <= self._track.end:
-            window = self._due.popleft()
-            self._asked.append(window)
-            self._requests.append(self._request(window, tentative=False))
+            self._asked.append(self._due.popleft())
+        while self._asked and (answer := self._asked[0].answer) is not None:
+            self._window_answered(self._asked.popleft(), answer)
         if self._open and self._partial_is_due(self._open, now_s):
-            self._n_tickets += 1
-            start, end = self._open.window_start, self._track.end
-            self._partial = _Window(ticket=self._n_tickets, utterance=self._open, start=start, end=end, until=None, ends=False)
-            self._partial_asked_s, self._partial_end = now_s, end
-            self._requests.append(self._request(self._partial, tentative=True))
+            self._partial = self._window(self._open, end=self._track.end, ends=False)
+        if self._partial and self._partial.asked_s is None:
+            self._partial_asked_s, self._partial_end = now_s, self._partial.end
+        for window in (*self._asked, *((self._partial,) if self._partial else ())):
+            if window.asked_s is None:
+                window.asked_s = now_s
+                self._requests.append(self._request(window, tentative=window is self._partial and window is not self._early))
         present = self._open.window_start if self._open else self._unheard_from
         self._track.let_go(min([present, *(window.start for window in self._due)]))
         step = Step(events=tuple(self._events), requests=tuple(self._requests), withdrawn=tuple(self._withdrawn))
@@ -344,10 +366,10 @@ class LiveSession:
         return step
 
     def _partial_is_due(self, utterance: _Utterance, now_s: float) -> bool:
-        if not self._rules.partials or self._partial or self._asked or self._due:
+        if not self._rules.partials or self._partial or self._asked or self._due or (self._early and self._listener.pauses):
             return False
         new_s = (self._track.end - max(self._partial_end, utterance.window_start)) / MODEL_RATE_HZ
-        every_s = max(self._rules.partial_every_s, _LATENCIES_APART * self._partial_latency_s)
+        every_s = max(self._rules.partial_every_s, _LATENCIES_APART * self._latency_s)
         return new_s >= _LEAST_NEW_S and now_s - self._partial_asked_s >= every_s
 
     def _request(self, window: _Window, *, tentative: bool) -> Request:

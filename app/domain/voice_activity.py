@@ -87,6 +87,11 @@ class SpanFinder:
         spoken_s = ((self._now if self._quiet_since is None else self._quiet_since) - self._start) * FRAME_S
         return self._padded_start_s(self._start) if self._goes_on or spoken_s >= self._rules.least_speech_s else None
 
+    @property
+    def paused_s(self) -> float:
+        """How long the present pause within speech lasts; 0.0 while someone speaks, and while nobody did."""
+        return 0.0 if self._quiet_since is None else (self._now - self._quiet_since) * FRAME_S
+
     def push(self, probabilities: Samples) -> tuple[SpeechSpan, ...]:
         """Return the spans that these frames end."""
         return tuple(span for probability in probabilities.tolist() if (span := self.frame(probability)))

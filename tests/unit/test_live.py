@@ -113,7 +113,7 @@ def speech(seed: int, *, duration_s: float, pauses_s: tuple[float, ...]) -> tupl
 
 @given(
     st.integers(0, 10_000),
-    st.sampled_from([(0.0,), (0.05, 0.2, 1.5), (1.0,)]),
+    st.sampled_from([(0.0,), (0.05, 0.2, 1.5), (0.05, 0.35, 0.6), (1.0,)]),
     st.booleans(),
     st.sampled_from([1_601, 4_000, 30_000]),
 )
@@ -143,7 +143,7 @@ def test_manual_mode_cuts_no_utterance_and_loses_no_word(seed: int, partials: bo
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 70_000), min_size=1, max_size=12))
 @settings(max_examples=10)
 def test_however_bytes_are_cut_the_same_is_told(seed: int, cuts: list[int]) -> None:
-    samples, _ = speech(seed, duration_s=15.0, pauses_s=(0.1, 0.8))
+    samples, _ = speech(seed, duration_s=15.0, pauses_s=(0.1, 0.35, 0.8))
     data = samples.astype("<f4").tobytes()
 
     def told(sizes: list[int]) -> list[Event]:
@@ -168,6 +168,47 @@ def test_an_utterance_begins_stops_is_handed_over_and_answered() -> None:
     assert stopped.at_s == pytest.approx(2.048 + 0.512)  # 16 frames of silence
     assert (handed.start_s, handed.end_s) == pytest.approx((0.724, 2.248))
     assert (final.transcript.text, final.start_s, final.end_s) == ("Hello there.", handed.start_s, handed.end_s)
+
+
+def test_the_recogniser_works_while_the_silence_lasts() -> None:
+    talk = Talk(LiveRules(spans=SPANS), recognizer=FakeRecognizer("Hello there."))
+    talk.push(np.concatenate([loud(1.024), silent(0.256)]))  # half of what ends it
+    assert [request.clip.duration_s for request in talk.asked] == pytest.approx([1.224])  # and no more silence than is kept
+    assert not talk.asked[0].tentative
+    assert talk.finals == []
+    talk.push(silent(0.256), answering=False)
+    assert [type(event) for event in talk.events] == [Started, Stopped, HandedOver, Said]
+    assert len(talk.asked) == 1
+
+
+@pytest.mark.parametrize("partials", [False, True])
+def test_who_speaks_on_after_half_the_silence_is_heard_whole(partials: bool) -> None:
+    words = [RulerWord(number=n, start_sample=16_000 * (1 + n), n_samples=10_000) for n in range(3)]  # 0.375 s between them
+    talk = Talk(LiveRules(spans=SPANS, partials=partials))
+    talk.push(encode_words(words, 6.0).samples)
+    assert [final.utterance for final in talk.finals] == [1]
+    assert talk.words == written(words)
+    assert len([request for request in talk.asked if not request.tentative]) == 3
+    assert bool(talk.of(Partial)) == partials
+
+
+def test_what_failed_while_the_silence_lasted_is_asked_again() -> None:
+    talk = Talk(LiveRules(spans=SPANS), recognizer=FakeRecognizer("Hello there."))
+    talk.push(np.concatenate([loud(1.024), silent(0.256)]), answering=False)
+    talk.take(talk.session.failed(talk.requests.pop().ticket, RecognitionError("not now"), now_s=talk.now_s))
+    talk.push(silent(1.0))
+    assert [final.transcript.text for final in talk.finals] == ["Hello there."]
+    assert talk.of(Failed) == []
+
+
+def test_a_busy_machine_is_asked_once_the_silence_is_over() -> None:
+    talk = Talk(LiveRules(spans=SPANS), recognizer=FakeRecognizer("Hello there."))
+    talk.push(np.concatenate([loud(1.024), silent(2.0)]), answering=False)
+    talk.answer_all()  # 1.7 s after it was asked
+    talk.push(np.concatenate([loud(1.024), silent(0.4)]))
+    assert len(talk.asked) == 1
+    talk.push(silent(0.4))
+    assert [len(talk.asked), len(talk.finals)] == [2, 2]
 
 
 def test_silence_and_clicks_say_nothing() -> None:
