@@ -63,10 +63,11 @@ class Bench:
             self._say("finding the model")
             model = find_model(target.model, target.work, tuning)
             self._bare, ready = self._reference(stack, "bare", model, target.device, target.precision)
+            self._nemo, of_nemo = self._reference(stack, "nemo", model, ready.device, ready.precision)
+            ready = msgspec.structs.replace(ready, parameters=of_nemo.parameters)  # ours are packed, and no parameters any more
             self._ready, self._about = ready, environment(ready)
             self._plan = plan_for(small=self._small, device=ready.device, quick=target.quick, **target.changes)
             self._files = write_files(target.work / "clips", self._plan)
-            self._nemo, _ = self._reference(stack, "nemo", model, ready.device, ready.precision)
             self._nemo32 = self._nemo
             if ready.precision != "float32":
                 self._nemo32, _ = self._reference(stack, "nemo", model, ready.device, "float32", log="nemo-float32")

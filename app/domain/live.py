@@ -3,14 +3,9 @@
 An utterance is recognised whole when it is over, or rather once half the silence that ends it has passed: the recogniser works
 while the other half does, and if someone speaks on after all it was but a partial. Where nobody pauses it is cut at the quietest
 point, and both sides hear some seconds across the cut: a word belongs to the side that its middle is on.
-
-With partials the utterance so far is recognised again as it grows. A word is stable once two hypotheses in a row agree on all words
-up to it (LocalAgreement-2: D. Macháček et al., "Turning Whisper into Real-Time Transcription System", 2023) and the later one
-hears another word after it. Stable words leave the window that is recognised, but for some seconds of context.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Final as Constant
 
 import msgspec
@@ -21,9 +16,10 @@ from .listening import Listener, SpeechEnded, SpeechPaused
 from .live_events import Event, Failed, Final, HandedOver, Idle, Partial, Request, Started, Step, Stopped
 from .pcm import Encoding, PcmReader
 from .ports import Options, Resampler, VoiceDetector
-from .seams import HeardWord, continuing, heard_words, transcript_of
+from .seams import HeardWord, continuing, heard_words
 from .track import Track
-from .transcript import Transcript, opening, text_of
+from .transcript import Transcript
+from .utterance import Utterance, Window
 from .voice_activity import SpanRules
 from .windows import OVERLAP_S
 
@@ -31,7 +27,6 @@ _LEAST_NEW_S: Constant = 0.1  # of sound that no partial has heard yet: less is 
 _LATENCIES_APART: Constant = 2.0  # partials begin this many times their own latency apart: a busy machine has fewer of them
 _PARTIAL_WINDOW_S: Constant = 8.0  # a partial that would hear more leaves out what is stable; chosen
 _KEPT_WORDS: Constant = 8  # of what was said before a cut: enough to know them again after it
-_CONTEXT_S: Constant = 2.0  # of the stable part that it hears all the same, for the model to find its feet; chosen
 
 
 class LiveRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,30 +47,6 @@ class Sound(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     resampler: Resampler
 
 
-class _Utterance(msgspec.Struct, eq=False, kw_only=True):
-    number: int
-    start: int  # sample; as all places here
-    window_start: int  # from here on it is recognised: before lies what is settled, or after a cut some of the one before
-    end: int = 0
-    started: bool = False  # and that was told
-    settled: list[HeardWord] = []  # will not change
-    n_told: int = 0  # tokens of `settled`
-    tentative: list[HeardWord] = []  # of the last hypothesis, what follows `settled`
-    failure: SpeechError | None = None  # of one of its windows
-    cleared: bool = False
-
-
-class _Window(msgspec.Struct, eq=False, kw_only=True):
-    ticket: int
-    utterance: _Utterance
-    start: int
-    end: int
-    until: int | None  # words whose middle is after this place belong to the next window
-    ends: bool  # its utterance
-    asked_s: float | None = None
-    answer: Transcript | SpeechError | None = None
-
-
 class LiveSession:
     """One client's stream. Its calls must not overlap; each returns what follows from it."""
 
@@ -88,17 +59,17 @@ class LiveSession:
         self._detector, self._longest_clip_s = detector, longest_clip_s
         self._track = Track()
         self._n_utterances = self._n_tickets = 0
-        self._open: _Utterance | None = None
+        self._open: Utterance | None = None
         self._floor = 0  # everything before was committed, cleared, or belongs to an utterance that is over
         self._quiet_from = 0  # since when nobody speaks, for `idle_s`
-        self._due: deque[_Window] = deque()  # final windows whose last samples are still to come
-        self._asked: deque[_Window] = deque()  # final windows in order; answers wait for those before them
+        self._due: deque[Window] = deque()  # final windows whose last samples are still to come
+        self._asked: deque[Window] = deque()  # final windows in order; answers wait for those before them
         self._before: list[HeardWord] = []  # what was said right before a cut
-        self._partial: _Window | None = None  # the one that is out
+        self._partial: Window | None = None  # the one that is out
         self._partial_end, self._partial_asked_s = 0, -rules.partial_every_s
-        self._early: _Window | None = None  # what was asked in the last pause, and is the utterance's whole if that ends it
+        self._early: Window | None = None  # what was asked in the last pause, and is the utterance's whole if that ends it
         self._latency_s = 0.0  # of the last answer
-        self._resumed: _Utterance | None = None  # was open when the rules changed
+        self._resumed: Utterance | None = None  # was open when the rules changed
         self._events: list[Event] = []
         self._requests: list[Request] = []
         self._withdrawn: list[int] = []
@@ -209,14 +180,14 @@ class LiveSession:
             elif self._open is None:
                 self._begun(told.start)
 
-    def _speech_paused(self, utterance: _Utterance, told: SpeechPaused) -> None:
+    def _speech_paused(self, utterance: Utterance, told: SpeechPaused) -> None:
         self._early = None
         if self._latency_s > self._listener.least_silence_s or self._due:
             return  # a busy machine is not asked for what may be in vain; nor does anything overtake what waits for samples
         self._withdraw_partial()
         self._early = self._partial = self._window(utterance, end=told.end, ends=True)
 
-    def _speech_ended(self, utterance: _Utterance, told: SpeechEnded) -> None:
+    def _speech_ended(self, utterance: Utterance, told: SpeechEnded) -> None:
         early, self._early = self._early, None
         if not told.goes_on:
             self._tell(Stopped(utterance=utterance.number, at_s=_s(told.known)))
@@ -234,11 +205,11 @@ class LiveSession:
         """The first sample that an utterance which is still to begin may hold."""
         return max(self._floor, self._track.end - round(self._longest_s * MODEL_RATE_HZ))
 
-    def _begun(self, start: int, *, told: bool = True) -> _Utterance:
+    def _begun(self, start: int, *, told: bool = True) -> Utterance:
         utterance, self._resumed = self._resumed, None
         if utterance is None:
             self._n_utterances += 1
-            utterance = _Utterance(number=self._n_utterances, start=start, window_start=start)
+            utterance = Utterance(number=self._n_utterances, start=start, window_start=start)
         if told and self._rules.spans and not utterance.started:
             utterance.started = True
             self._tell(Started(utterance=utterance.number, at_s=_s(utterance.start)))
@@ -252,7 +223,7 @@ class LiveSession:
             window.end = min(window.end, self._floor)
         self._listener.begin_anew(self._floor)
 
-    def _end(self, utterance: _Utterance, end: int, *, until: int | None, early: _Window | None = None) -> None:
+    def _end(self, utterance: Utterance, end: int, *, until: int | None, early: Window | None = None) -> None:
         utterance.end = end
         if early:
             self._partial = None  # if anything is out, it is that
@@ -262,14 +233,14 @@ class LiveSession:
         self._tell(HandedOver(utterance=utterance.number, start_s=_s(utterance.start), end_s=_s(end)))
         self._open, self._floor, self._quiet_from = None, end, end
 
-    def _ask_for(self, utterance: _Utterance, end: int, *, until: int | None, ends: bool) -> None:
+    def _ask_for(self, utterance: Utterance, end: int, *, until: int | None, ends: bool) -> None:
         self._withdraw_partial()
         self._due.append(self._window(utterance, end=end, until=until, ends=ends))
 
-    def _window(self, utterance: _Utterance, *, end: int, ends: bool, until: int | None = None) -> _Window:
+    def _window(self, utterance: Utterance, *, end: int, ends: bool, until: int | None = None) -> Window:
         self._n_tickets += 1
         start = utterance.window_start
-        return _Window(ticket=self._n_tickets, utterance=utterance, start=start, end=end, until=until, ends=ends)
+        return Window(ticket=self._n_tickets, utterance=utterance, start=start, end=end, until=until, ends=ends)
 
     def _withdraw_partial(self) -> None:
         if self._partial and self._partial.asked_s is not None:
@@ -288,36 +259,21 @@ class LiveSession:
             elif self._rules.partials:
                 self._partial_answered(partial, answer)
 
-    def _partial_answered(self, window: _Window, answer: Transcript) -> None:
+    def _partial_answered(self, window: Window, answer: Transcript) -> None:
         utterance = window.utterance
-        found = self._following(window, answer)
-        n_agreed = _n_agreed(utterance.tentative, found)
-        changed = n_agreed or text_of(transcript_of(found).tokens) != text_of(transcript_of(utterance.tentative).tokens)
-        utterance.settled += found[:n_agreed]
-        utterance.tentative = found[n_agreed:]
-        if changed:
-            stable, fresh = self._told(utterance)
-            whole = opening(transcript_of([*utterance.settled, *utterance.tentative]))
-            tentative = Transcript(tokens=whole.tokens[len(stable.tokens) :])
+        if utterance.hypothesis(self._following(window, answer)):
+            stable, fresh, tentative = utterance.told()
             self._tell(Partial(utterance=utterance.number, stable=stable, fresh=fresh, tentative=tentative))
-        self._shorten(utterance)
-
-    def _shorten(self, utterance: _Utterance) -> None:
-        """Have the stable part leave the window, if that has become long."""
         longest_s = min(_PARTIAL_WINDOW_S, self._longest_s * 3 / 4)
-        if utterance.settled and self._track.end - utterance.window_start > longest_s * MODEL_RATE_HZ:
-            kept_from_s = utterance.settled[-1].word.end_s - _CONTEXT_S
-            begins_s = [one.word.start_s for one in utterance.settled if one.word.start_s >= kept_from_s]
-            place = round(min(begins_s, default=utterance.settled[-1].word.start_s) * MODEL_RATE_HZ)
-            utterance.window_start = max(utterance.window_start, place)
+        if self._track.end - utterance.window_start > longest_s * MODEL_RATE_HZ:
+            utterance.shorten()
 
-    def _window_answered(self, window: _Window, answer: Transcript | SpeechError) -> None:
+    def _window_answered(self, window: Window, answer: Transcript | SpeechError) -> None:
         utterance = window.utterance
         if isinstance(answer, SpeechError):
             utterance.failure = answer
         else:
-            utterance.settled += self._following(window, answer)
-            utterance.tentative = []
+            utterance.settle(self._following(window, answer))
         if not window.ends:
             return
         self._before = [*self._before, *utterance.settled][-_KEPT_WORDS:] if window.until is not None else []
@@ -326,22 +282,15 @@ class LiveSession:
         if utterance.failure:
             self._tell(Failed(utterance=utterance.number, failure=utterance.failure))
             return
-        transcript, fresh = self._told(utterance)
+        transcript, fresh, _ = utterance.told()
         start_s, end_s = _s(utterance.start), _s(utterance.end)
         self._tell(Final(utterance=utterance.number, transcript=transcript, fresh=fresh, start_s=start_s, end_s=end_s))
 
-    def _following(self, window: _Window, answer: Transcript) -> list[HeardWord]:
+    def _following(self, window: Window, answer: Transcript) -> list[HeardWord]:
         """Return what a window says after all that is settled."""
         words = heard_words(answer.shifted(_s(window.start)))
         found = continuing([*self._before, *window.utterance.settled], words)
         return found if window.until is None else [one for one in found if one.middle_s <= _s(window.until)]
-
-    def _told(self, utterance: _Utterance) -> tuple[Transcript, Transcript]:
-        """Return what is settled, and the end of it that is told for the first time."""
-        settled = opening(transcript_of(utterance.settled))
-        fresh = Transcript(tokens=settled.tokens[utterance.n_told :])
-        utterance.n_told = len(settled.tokens)
-        return settled, fresh
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)
@@ -365,26 +314,16 @@ class LiveSession:
         self._events, self._requests, self._withdrawn = [], [], []
         return step
 
-    def _partial_is_due(self, utterance: _Utterance, now_s: float) -> bool:
+    def _partial_is_due(self, utterance: Utterance, now_s: float) -> bool:
         if not self._rules.partials or self._partial or self._asked or self._due or (self._early and self._listener.pauses):
             return False
         new_s = (self._track.end - max(self._partial_end, utterance.window_start)) / MODEL_RATE_HZ
         every_s = max(self._rules.partial_every_s, _LATENCIES_APART * self._latency_s)
         return new_s >= _LEAST_NEW_S and now_s - self._partial_asked_s >= every_s
 
-    def _request(self, window: _Window, *, tentative: bool) -> Request:
+    def _request(self, window: Window, *, tentative: bool) -> Request:
         clip = Clip(self._track.cut(window.start, window.end))
         return Request(ticket=window.ticket, clip=clip, options=self._rules.options, tentative=tentative)
-
-
-def _n_agreed(earlier: Sequence[HeardWord], later: Sequence[HeardWord]) -> int:
-    """Count the words that two hypotheses begin with alike, but for the later one's last word: it may not be whole yet."""
-    n_agreed = 0
-    for one, other in zip(earlier, later[:-1], strict=False):
-        if one.word.text != other.word.text:
-            break
-        n_agreed += 1
-    return n_agreed
 
 
 def _s(place: int) -> float:
