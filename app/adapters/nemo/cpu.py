@@ -37,9 +37,10 @@ def place(model: Any, dtype: "torch.dtype") -> None:
 
     step_back()
     keep_freed_memory()
+    is_large = _is_large(model)  # now: packed weights are no parameters
     model.encoder.to(dtype)
     replace_layers(model, packed=dtype == torch.bfloat16 and torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-    if not _is_large(model):
+    if not is_large:
         # Its steps are too small to share: with eight live sessions on two cores a batch took 55 ms with one thread and 78
         # with two, which wait for each other while voice detection has a core. It holds for the whole process.
         torch.set_num_threads(1)
