@@ -1,6 +1,7 @@
-"""Files of any usual format to mono at the model's rate: PyAV decodes, torchaudio resamples."""
+"""Files of any usual format to mono at the model's rate: PyAV decodes, torchaudio's filter resamples."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Never
 
 import numpy as np
@@ -24,7 +25,9 @@ _MOST_CHANNELS: Final = 8
 _RATES_HZ: Final = range(1_000, 192_000 + 1)
 _LIVE_RATES_HZ: Final = range(8_000, 192_000 + 1)
 _BLOCK_S: Final = 2  # decoded together: long enough that the cost per block is nothing, short enough for a small memory
+_BLOCK_VALUES: Final = 400_000  # of all channels: 3 MB where they are doubles
 _LONGEST_BLOCK_S: Final = 10
+_WAV_PROBE_BYTES: Final = "8192"  # else FFmpeg looks through 5 MB for DTS inside: 3 ms for a clip of 3 s
 _MOST_DAMAGED_PACKETS: Final = 1_000  # in a row; then what follows is no audio
 _LOUDEST: Final = 8.0  # floats may leave [-1, 1], +18 dB is generous; 1e38 would overflow the model's features
 _UNSTATED_S: Final = 0.3  # an encoder's delay and last frame may be counted in a stated duration, or not
@@ -95,7 +98,7 @@ class _Decoding:
             self._count(frame)
             waiting.append(_planes(frame))
             n_waiting += frame.samples
-            if n_waiting >= _BLOCK_S * frame.sample_rate:
+            if n_waiting >= min(_BLOCK_S * frame.sample_rate, _BLOCK_VALUES // frame_kind[1]):
                 yield _mono(waiting, frame_kind), frame_kind[2]
                 waiting, n_waiting = [], 0
         if kind is not None and waiting:
@@ -120,12 +123,14 @@ class _Decoding:
             try:
                 if (packet := next(packets, None)) is None:
                     return
-            except FFmpegError:
+            except FFmpegError as failure:
+                _pass_on_want_of_memory(failure)
                 self._failed_last = True
                 return  # the container itself is broken here
             try:
                 frames = self._stream.codec_context.decode(packet)
-            except FFmpegError:
+            except FFmpegError as failure:
+                _pass_on_want_of_memory(failure)
                 n_damaged += 1
                 self._failed_last = True
                 continue
@@ -171,19 +176,34 @@ def _open(file: BinaryIO, found: Recognised) -> "InputContainer":
     import av  # late: it loads FFmpeg
     from av.error import FFmpegError
 
-    decoders = _DECODERS | {name for name in av.codecs_available if name.startswith("pcm_")}
-    allowed = {"format_whitelist": _DEMUXERS, "codec_whitelist": ",".join(sorted(decoders)), "protocol_whitelist": ""}
+    options = {"format_whitelist": _DEMUXERS, "codec_whitelist": _all_decoders(), "protocol_whitelist": ""}
+    if found.demuxer == "wav":
+        options["probesize"] = _WAV_PROBE_BYTES
     try:
         return av.open(
             _Window(file, found.start),
             mode="r",
             format=found.demuxer,
-            container_options=allowed,
+            container_options=options,
             metadata_errors="replace",
             io_open=_refuse,
         )
     except FFmpegError as exc:
+        _pass_on_want_of_memory(exc)
         raise AudioRejectedError(_UNDECODABLE) from exc
+
+
+@cache
+def _all_decoders() -> str:
+    import av
+
+    return ",".join(sorted(_DECODERS | {name for name in av.codecs_available if name.startswith("pcm_")}))
+
+
+def _pass_on_want_of_memory(failure: Exception) -> None:
+    """Want of memory says nothing of the file, and what was not decoded for it must not pass for damage."""
+    if isinstance(failure, MemoryError):
+        raise failure
 
 
 def _refuse(*_: object) -> Never:

@@ -1,4 +1,4 @@
-"""Resampling a stream in pieces of any length, with torchaudio's windowed-sinc kernel."""
+"""Resampling a stream in pieces of any length, by torchaudio's windowed-sinc filter."""
 
 import math
 from fractions import Fraction
@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ...domain.audio import MODEL_RATE_HZ, Samples
 from ...domain.ports import Resampler
@@ -134,20 +135,36 @@ class _Kernel(msgspec.Struct, frozen=True, eq=False):
 
 @lru_cache(maxsize=16)  # under 6 MB each; building one takes milliseconds, too long for each live session
 def _kernel(ratio: Fraction) -> _Kernel:
-    from torchaudio.transforms import Resample  # late: it loads torch
+    """Compute torchaudio's kernel for `ratio` source samples per output sample, band by band to save memory.
 
-    reference = Resample(ratio.numerator, ratio.denominator, lowpass_filter_width=_ZERO_CROSSINGS, rolloff=_ROLLOFF)
-    width = int(reference.width)
-    rows: Samples = reference.kernel[:, 0].numpy()  # (phases, taps); nearly all of a row is zero where phases are many
-    n_repeats = -(-_BAND_PHASES // ratio.denominator)  # a few phases are repeated: many products of almost nothing are slow
-    n_in = ratio.numerator * n_repeats
-    rows = np.concatenate(
-        [np.pad(rows, ((0, 0), (repeat * ratio.numerator, n_in - (repeat + 1) * ratio.numerator))) for repeat in range(n_repeats)]
-    )
+    Computed here because importing torch takes three seconds and 280 MB of every process that decodes (2026-11); the tests
+    hold it to torchaudio's own numbers.
+    """
+    n_in, n_out = ratio.numerator, ratio.denominator
+    width = math.ceil(_ZERO_CROSSINGS * n_in / (min(n_in, n_out) * _ROLLOFF))
+    n_repeats = -(-_BAND_PHASES // n_out)  # a few phases are repeated: many products of almost nothing are slow
     bands = []
-    for phase in range(0, rows.shape[0], _BAND_PHASES):
-        band = rows[phase : phase + _BAND_PHASES]
-        used = np.flatnonzero((np.abs(band) > 1e-9).any(axis=0))  # 1e-9: past the window's end rounding leaves 1e-17
+    for start in range(0, n_repeats * n_out, _BAND_PHASES):
+        rows = np.arange(start, min(start + _BAND_PHASES, n_repeats * n_out))
+        weights = _weights(rows, np.arange(-width, width + n_repeats * n_in), ratio)
+        used = np.flatnonzero((np.abs(weights) > 1e-9).any(axis=0))  # 1e-9: past the window's end rounding leaves 1e-17
         first, end = int(used[0]), int(used[-1]) + 1
-        bands.append((first, end, np.ascontiguousarray(band[:, first:end].T)))
-    return _Kernel(n_in, rows.shape[0], width, tuple(bands))
+        bands.append((first, end, np.ascontiguousarray(weights[:, first:end].T)))
+    return _Kernel(n_repeats * n_in, n_repeats * n_out, width, tuple(bands))
+
+
+def _weights(rows: NDArray[np.int64], taps: NDArray[np.int64], ratio: Fraction) -> Samples:
+    """Return what each tap weighs in each output sample: float32, shape (rows, taps).
+
+    Source: torchaudio/functional/functional.py, _get_sinc_resample_kernel: a sinc under a Hann window, in doubles but for the
+    phase.
+    """
+    n_in, n_out = ratio.numerator, ratio.denominator
+    base = min(n_in, n_out) * _ROLLOFF
+    repeat, phase = np.divmod(rows, n_out)
+    shift = -phase.astype(np.float32) / np.float32(n_out)
+    distance = ((taps - n_in * repeat[:, None]) / n_in + shift[:, None]) * base
+    distance = distance.clip(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+    weights = np.sinc(distance) * np.cos(distance * (np.pi / 2 / _ZERO_CROSSINGS)) ** 2 * (base / n_in)
+    found: Samples = weights.astype(np.float32)
+    return found
