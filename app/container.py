@@ -1,11 +1,13 @@
 """The one place that knows both sides: which adapter fills which port."""
 
+from contextlib import ExitStack, closing
 from time import monotonic
 
 import structlog
 from dependency_injector import containers, providers
 
 from .adapters.nemo.recognizer import NemoRecognizer
+from .adapters.processes.normalizer import ProcessNormalizer
 from .adapters.silero.detector import SileroVoiceDetector
 from .adapters.torchaudio.normalizer import TorchaudioNormalizer
 from .domain.batching import BatchRules
@@ -20,9 +22,24 @@ log = structlog.stdlib.get_logger()
 
 def _load_all(container: "Container") -> Recognizer:
     """Load everything that takes seconds, on the engine's thread, so that no request pays for it."""
+    normalizer = container.normalizer()  # first: its processes get ready beside all that follows
     container.detector()
-    container.normalizer()
-    return container.recognizer()
+    recognizer = container.recognizer()
+    if isinstance(normalizer, ProcessNormalizer):
+        normalizer.check()
+    return recognizer
+
+
+def _decode_processes(parts: ExitStack, settings: Settings) -> ProcessNormalizer:
+    """Start decoding in processes, which end when `parts` is closed."""
+    normalizer = ProcessNormalizer(
+        TorchaudioNormalizer(),
+        processes=settings.decode_processes,
+        memory_bytes=settings.decode_memory_mib * 2**20,
+        stall_s=settings.decode_stall_s,
+        on_trouble=_log_trouble,
+    )
+    return parts.enter_context(closing(normalizer))
 
 
 def _batch_rules(settings: Settings) -> BatchRules:
@@ -45,6 +62,10 @@ def _log_progress(event: str, **facts: str | float) -> None:
     log.info(event, **facts)
 
 
+def _log_trouble(event: str, **facts: str | float) -> None:
+    log.warning(event, **facts)
+
+
 def _log_failure(failure: BaseException) -> None:
     if isinstance(failure, SpeechError):
         log.error("engine_failed", reason=str(failure))  # its text says all; a traceback would bury it
@@ -53,13 +74,19 @@ def _log_failure(failure: BaseException) -> None:
 
 
 class Container(containers.DeclarativeContainer):
-    """`Container(settings=read_settings(...))`. Tests override one provider and patch nothing."""
+    """`Container(settings=read_settings(...))`. Tests override one provider and patch nothing.
+
+    Whoever used it closes `parts()`: some of what it built must be ended.
+    """
 
     __self__ = providers.Self()
 
     settings = providers.Dependency(instance_of=Settings)
+    parts: providers.Provider[ExitStack] = providers.ThreadSafeSingleton(ExitStack)
     detector: providers.Provider[VoiceDetector] = providers.ThreadSafeSingleton(SileroVoiceDetector)
-    normalizer: providers.Provider[AudioNormalizer] = providers.ThreadSafeSingleton(TorchaudioNormalizer)
+    normalizer: providers.Provider[AudioNormalizer] = providers.ThreadSafeSingleton(
+        _decode_processes, parts=parts, settings=settings
+    )
     recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(
         NemoRecognizer,
         model=settings.provided.model,

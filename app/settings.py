@@ -55,6 +55,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_audio_s: Annotated[
         float, Meta(gt=0, le=604_800, description="Longest audio of one file, in seconds, counted while decoding.")
     ] = 14_400.0
+    decode_processes: Annotated[
+        int, Meta(ge=1, le=256, description="Processes that decode uploads; never more than there are cores.")
+    ] = 4
+    decode_memory_mib: Annotated[
+        int,
+        Meta(ge=64, le=65_536, description="Memory, in MiB, that decoding may take in one process; what needs more is refused."),
+    ] = 256
+    decode_stall_s: Annotated[
+        float,
+        Meta(ge=1, le=3600, description="A decoder that says nothing for this long, in seconds, is ended and its file refused."),
+    ] = 20.0
     single_pass_s: Annotated[
         float,
         Meta(

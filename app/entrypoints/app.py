@@ -107,6 +107,7 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             live.close()
             bridge.close()
             engine.close()
+            container.parts().close()
 
     app = Litestar(
         route_handlers=[

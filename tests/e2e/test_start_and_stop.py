@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 
-from tests.service import CONSOLE_SCRIPT, running_service
+from tests.service import CONSOLE_SCRIPT, Service, running_service
 
 SAMPLE = Path(__file__).parents[2] / "app" / "samples" / "hello.wav"
 
@@ -17,6 +18,10 @@ SAMPLE = Path(__file__).parents[2] / "app" / "samples" / "hello.wav"
 def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STT_")} | settings
     return subprocess.run([CONSOLE_SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def decoders_of(service: Service) -> list[psutil.Process]:
+    return [child for child in psutil.Process(service.process.pid).children(recursive=True) if child.name() == "stt-decode"]
 
 
 def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0() -> None:
@@ -29,14 +34,21 @@ def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0() -> None:
         refused = httpx.post(f"{service.url}/v1/audio/transcriptions", files={"file": b"RIFF"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
         service.wait_until_ready()
+        decoders = decoders_of(service)
+        assert 1 <= len(decoders) <= 4
         assert service.stop() == 0
+        assert psutil.wait_procs(decoders, 10)[1] == []
         assert "Traceback" not in service.log
+        assert "decode_process" not in service.log
 
 
 def test_sigterm_while_the_model_loads_ends_with_0() -> None:
     with running_service() as service:
         service.wait_until_alive()
+        while not (decoders := decoders_of(service)):
+            time.sleep(0.01)
         assert service.stop() == 0
+        assert psutil.wait_procs(decoders, 10)[1] == []
         assert "Traceback" not in service.log
 
 
