@@ -129,7 +129,8 @@ class Engine:
                 begun is finished. Whoever asks bounds how many of its clips wait at a time.
 
         Returns:
-            A future that fails alone, whatever shares its batch; cancelling it takes the clip out of the queue.
+            A future that fails alone, whatever shares its batch. Cancelling it takes the clip out of the queue; if its batch
+            runs already, the result is thrown away, and whoever waits waits no longer.
 
         Raises:
             ModelNotReadyError: The model is loading, has failed, or the engine is closed.
@@ -229,12 +230,8 @@ class Engine:
             self._changed.notify_all()
         self._on_failure(failure)
         told = ModelNotReadyError(_NOT_READY["broken"], retry_after_s=_LOADING_RETRY_S)
-        for job in left:
-            if job.answer.set_running_or_notify_cancel():
-                job.answer.set_exception(told)
-        for job in running:
-            if not job.answer.done():
-                job.answer.set_exception(told)
+        for job in (*left, *running):
+            _settle(job, told)
 
     def _gather(self) -> list[Job]:
         """Wait for the next batch; empty when the engine is closed and nothing is left, or when it is broken."""
@@ -245,7 +242,7 @@ class Engine:
                     rules = msgspec.structs.replace(rules, linger_s=0.0)
                 if chosen := next_batch(waiting, rules, moment):
                     jobs = [self._queue.take(item.ticket) for item in chosen]
-                    if running := [job for job in jobs if job and job.answer.set_running_or_notify_cancel()]:
+                    if running := [job for job in jobs if job and not job.answer.cancelled()]:
                         self._running += 1
                         self._company, self._after_live = len(running), running[0].waiting.live
                         return running
@@ -273,7 +270,7 @@ class Engine:
             self._queue.take(ticket)
 
     def _run(self, recognizer: Recognizer, jobs: Sequence[Job]) -> None:
-        """Run a batch; one that fails is halved until the poisonous clip stands alone."""
+        """Run a batch; one that fails is halved until the poisonous clip stands alone. What nobody waits for is not tried again."""
         began_s = self._now_s()
         try:
             results = recognizer.recognize([job.clip for job in jobs], [job.options for job in jobs])
@@ -284,16 +281,17 @@ class Engine:
         except Exception as failure:
             self._report(jobs, began_s, failed=True)
             if len(jobs) > 1:
-                self._run(recognizer, jobs[: len(jobs) // 2])
-                self._run(recognizer, jobs[len(jobs) // 2 :])
+                for half in (jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]):
+                    if asked := [job for job in half if not job.answer.cancelled()]:
+                        self._run(recognizer, asked)
                 return
             self._on_failure(failure)
             error = failure if isinstance(failure, SpeechError) else RecognitionError("the recogniser failed on this audio")
             error.__cause__ = None if error is failure else failure
-            jobs[0].answer.set_exception(error)
+            _settle(jobs[0], error)
             return
         for job, result in zip(jobs, results, strict=True):
-            job.answer.set_result(result)
+            _settle(job, result)
         self._report(jobs, began_s, failed=False)
 
     def _report(self, jobs: Sequence[Job], began_s: float, *, failed: bool) -> None:
@@ -302,3 +300,13 @@ class Engine:
             report = self._stopwatch.report(batch, began_s=began_s, ended_s=self._now_s(), failed=failed)
         for listener in self._on_batch:
             listener(report)
+
+
+def _settle(job: Job, outcome: Transcript | SpeechError) -> None:
+    """Answer whoever waits. Until now the answer was pending, not running, so that it could be cancelled at any time."""
+    if job.answer.done() or not job.answer.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, SpeechError):
+        job.answer.set_exception(outcome)
+    else:
+        job.answer.set_result(outcome)

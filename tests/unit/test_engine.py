@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
@@ -170,10 +170,37 @@ def test_a_cancelled_clip_costs_no_model_time() -> None:
     with busy(recognizer) as (engine, gated, first):
         cancelled, kept = engine.submit(seconds(1), OPTIONS), engine.submit(seconds(2), OPTIONS)
         assert cancelled.cancel()
-        assert not first.cancel()  # it is running, and its result is still given
         gated.let_go.set()
         assert first.result(PATIENCE_S).text == kept.result(PATIENCE_S).text == "Hello there."
     assert [clip.duration_s for clip in recognizer.heard] == [0.5, 2.0]
+
+
+def test_who_cancels_while_the_batch_runs_waits_no_longer_and_the_others_get_theirs() -> None:
+    with busy(FakeRecognizer(says_its_size)) as (engine, gated, first):
+        second = engine.submit(seconds(1), OPTIONS)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(first.result)
+            assert first.cancel()
+            assert isinstance(waiting.exception(PATIENCE_S), CancelledError)  # though the recogniser still stands still
+        gated.let_go.set()
+        assert second.result(PATIENCE_S).text == "n16000"
+
+
+def test_clips_that_nobody_waits_for_any_more_are_not_tried_again() -> None:
+    waiting: list[Future[Transcript]] = []
+
+    def fails_after_three_have_left(clip: Clip) -> bool:
+        if clip.samples.size >= 16_000:
+            for answer in waiting[1:]:
+                answer.cancel()
+        return clip.samples.size == 16_003
+
+    recognizer = FakeRecognizer(says_its_size, fails_on=fails_after_three_have_left)
+    with busy(recognizer) as (engine, gated, _):
+        waiting += [engine.submit(clip_of(16_000 + i), OPTIONS) for i in range(4)]
+        gated.let_go.set()
+        assert waiting[0].result(PATIENCE_S).text == "n16000"
+    assert recognizer.batches == [1, 4, 1]
 
 
 def test_a_queue_of_cancelled_clips_wakes_nobody() -> None:
