@@ -11,15 +11,9 @@ import msgspec
 
 from .audio import Clip
 from .batching import BatchRules, Moment, next_batch
-from .errors import (
-    DeviceFailedError,
-    ModelNotReadyError,
-    ModelUnavailableError,
-    OverloadedError,
-    RecognitionError,
-    SpeechError,
-)
-from .pace import BatchReport, Stopwatch
+from .calls import Calls
+from .errors import ModelNotReadyError, ModelUnavailableError, OverloadedError, SpeechError
+from .pace import BatchReport
 from .ports import Options, Recognizer, RecognizerFacts
 from .queue import Job, Queue, QueueFacts
 from .transcript import Transcript
@@ -62,18 +56,18 @@ class Engine:
         """
         self._load, self._now_s, self._rules, self._on_failure = load, now_s, rules, on_failure
         self._max_wait_s = max_wait_s
-        self._on_batch: list[Callable[[BatchReport], object]] = []
         self._queue = Queue(max_waiting_s=max_waiting_s)
         self._changed = threading.Condition()
+        self._calls = Calls(now_s=now_s, on_failure=on_failure, turn=self._changed)
+        self._broken: Future[BaseException] = Future()
         self._state: State = "loading"
         self._loaded: Future[Recognizer] = Future()
         self._threads = [threading.Thread(target=self._begin, name="engine", daemon=True)]
         self._places = 1  # batches that really run at a time
-        self._running = 0  # calls of the recogniser under way
+        self._under_way: dict[int, tuple[float, Sequence[Job]]] = {}  # by thread: since when it calls the recogniser, with what
         self._live_sessions = 0
         self._company = 1  # clips of the last batch
         self._after_live = False
-        self._stopwatch = Stopwatch(overlapping=False)
 
     @property
     def state(self) -> State:
@@ -88,13 +82,24 @@ class Engine:
         """The recogniser once it is ready; fails with what kept it from loading. Ask it for facts only."""
         return self._loaded
 
+    @property
+    def broken(self) -> "Future[BaseException]":
+        """What has ended the recogniser for good, once something has; nothing in this process mends it."""
+        return self._broken
+
+    @property
+    def runs_for_s(self) -> float:
+        """How long the oldest call of the recogniser under way has been running, in seconds; 0.0 while none is."""
+        with self._changed:
+            return max((self._now_s() - since_s for since_s, _ in self._under_way.values()), default=0.0)
+
     def start(self) -> None:
         """Begin to load, in the background."""
         self._threads[0].start()
 
     def on_batch(self, listener: Callable[[BatchReport], object]) -> None:
         """Have `listener` told of every call of the recogniser, on the thread that made it; call before `start`."""
-        self._on_batch.append(listener)
+        self._calls.on_batch(listener)
 
     def recognizer(self) -> Recognizer:
         """Return the loaded recogniser, to be asked for facts only.
@@ -149,6 +154,14 @@ class Engine:
         job.answer.add_done_callback(lambda _answer: self._withdraw(ticket))
         return job.answer
 
+    def give_up(self, failure: SpeechError) -> None:
+        """Answer everybody that nothing is recognised any more; for whoever sees that a call does not come back."""
+        with self._changed:
+            if self._state != "ready":
+                return
+            held = [job for _, jobs in self._under_way.values() for job in jobs]
+        self._break(failure, held)
+
     @contextmanager
     def live_session(self) -> Iterator[None]:
         """Keep file batches short while someone listens live."""
@@ -163,11 +176,9 @@ class Engine:
     def close(self) -> None:
         """Refuse new work, finish what is queued, and let the owner threads end; a load under way is not waited for."""
         with self._changed:
-            if self._state == "closed":
-                return
-            self._state = "closed"
+            before, self._state = self._state, "closed"
             self._changed.notify_all()
-        if self._loaded.done():
+        if before == "ready":
             for thread in self._threads:
                 thread.join()
 
@@ -175,7 +186,7 @@ class Engine:
         return ModelNotReadyError(_NOT_READY.get(self._state, "the model is not ready"), retry_after_s=_LOADING_RETRY_S)
 
     def _queue_lasts_s(self) -> float:
-        return self.queue.audio_s * self._stopwatch.pace(live=False).per_padded_s / self._places
+        return self.queue.audio_s * self._calls.pace(live=False).per_padded_s / self._places
 
     def _retry_after_s(self) -> int:
         return min(_LONGEST_RETRY_S, max(1, math.ceil(self._queue_lasts_s())))
@@ -202,7 +213,8 @@ class Engine:
     def _prepare(self, facts: RecognizerFacts) -> None:
         self._places = max(1, facts.max_concurrent_batches - facts.prepares_ahead)
         self._rules = msgspec.structs.replace(self._rules, padded_s=facts.batch_padded_s)
-        self._stopwatch = Stopwatch(overlapping=self._places < facts.max_concurrent_batches)
+        if self._places < facts.max_concurrent_batches:
+            self._calls.overlap()
 
     def _fail(self, failure: BaseException) -> None:
         with self._changed:
@@ -215,23 +227,28 @@ class Engine:
         jobs: list[Job] = []
         try:
             while jobs := self._gather():
-                self._run(recognizer, jobs)
-                with self._changed:
-                    self._running -= 1
-                    self._changed.notify_all()
+                try:
+                    self._calls.run(recognizer, jobs)
+                finally:
+                    with self._changed:
+                        del self._under_way[threading.get_ident()]
+                        self._changed.notify_all()
         except BaseException as failure:  # a lost device, or a defect of ours: nobody must wait for a thread that is gone
             self._break(failure, jobs)
 
     def _break(self, failure: BaseException, running: Sequence[Job]) -> None:
         """Answer everybody that nothing is recognised any more; the other owners end too."""
         with self._changed:
+            first = self._state == "ready"
             self._state = "closed" if self._state == "closed" else "broken"
             left = self._queue.take_all()
             self._changed.notify_all()
         self._on_failure(failure)
         told = ModelNotReadyError(_NOT_READY["broken"], retry_after_s=_LOADING_RETRY_S)
         for job in (*left, *running):
-            _settle(job, told)
+            job.settle(told)
+        if first:
+            self._broken.set_result(failure)
 
     def _gather(self) -> list[Job]:
         """Wait for the next batch; empty when the engine is closed and nothing is left, or when it is broken."""
@@ -243,7 +260,7 @@ class Engine:
                 if chosen := next_batch(waiting, rules, moment):
                     jobs = [self._queue.take(item.ticket) for item in chosen]
                     if running := [job for job in jobs if job and not job.answer.cancelled()]:
-                        self._running += 1
+                        self._under_way[threading.get_ident()] = (self._now_s(), running)
                         self._company, self._after_live = len(running), running[0].waiting.live
                         return running
                 elif waiting:
@@ -258,55 +275,13 @@ class Engine:
         return Moment(
             now_s=self._now_s(),
             company=self._company,
-            ahead=self._running >= self._places,
+            ahead=len(self._under_way) >= self._places,
             after_live=self._after_live,
             live_open=self._live_sessions > 0,
-            file_padded_s=self._stopwatch.pace(live=False).padded_within_s(self._rules.file_run_s),
-            tentative_padded_s=self._stopwatch.pace(live=True).padded_within_s(self._rules.tentative_run_s),
+            file_padded_s=self._calls.pace(live=False).padded_within_s(self._rules.file_run_s),
+            tentative_padded_s=self._calls.pace(live=True).padded_within_s(self._rules.tentative_run_s),
         )
 
     def _withdraw(self, ticket: int) -> None:
         with self._changed:
             self._queue.take(ticket)
-
-    def _run(self, recognizer: Recognizer, jobs: Sequence[Job]) -> None:
-        """Run a batch; one that fails is halved until the poisonous clip stands alone. What nobody waits for is not tried again."""
-        began_s = self._now_s()
-        try:
-            results = recognizer.recognize([job.clip for job in jobs], [job.options for job in jobs])
-            if len(results) != len(jobs):
-                raise RecognitionError(f"the recogniser gave {len(results)} results for {len(jobs)} clips")
-        except DeviceFailedError:
-            raise
-        except Exception as failure:
-            self._report(jobs, began_s, failed=True)
-            if len(jobs) > 1:
-                for half in (jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]):
-                    if asked := [job for job in half if not job.answer.cancelled()]:
-                        self._run(recognizer, asked)
-                return
-            self._on_failure(failure)
-            error = failure if isinstance(failure, SpeechError) else RecognitionError("the recogniser failed on this audio")
-            error.__cause__ = None if error is failure else failure
-            _settle(jobs[0], error)
-            return
-        for job, result in zip(jobs, results, strict=True):
-            _settle(job, result)
-        self._report(jobs, began_s, failed=False)
-
-    def _report(self, jobs: Sequence[Job], began_s: float, *, failed: bool) -> None:
-        batch = [job.waiting for job in jobs]
-        with self._changed:
-            report = self._stopwatch.report(batch, began_s=began_s, ended_s=self._now_s(), failed=failed)
-        for listener in self._on_batch:
-            listener(report)
-
-
-def _settle(job: Job, outcome: Transcript | SpeechError) -> None:
-    """Answer whoever waits. Until now the answer was pending, not running, so that it could be cancelled at any time."""
-    if job.answer.done() or not job.answer.set_running_or_notify_cancel():
-        return
-    if isinstance(outcome, SpeechError):
-        job.answer.set_exception(outcome)
-    else:
-        job.answer.set_result(outcome)

@@ -1,11 +1,13 @@
 """What waits for the recogniser: clips with the futures that their owners hold."""
 
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 
 import msgspec
 
 from .audio import Clip
 from .batching import Waiting
+from .errors import SpeechError
 from .ports import Options
 from .transcript import Transcript
 
@@ -17,6 +19,18 @@ class Job(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     clip: Clip
     options: Options
     answer: "Future[Transcript]"
+
+    def settle(self, outcome: Transcript | SpeechError) -> None:
+        """Answer whoever waits, once. Until now the answer was pending, not running, so that it could be cancelled at any time."""
+        if self.answer.done():
+            return
+        with suppress(InvalidStateError):  # two threads settle at once: one that gave up a call, and the call that came back
+            if not self.answer.set_running_or_notify_cancel():
+                return
+            if isinstance(outcome, SpeechError):
+                self.answer.set_exception(outcome)
+            else:
+                self.answer.set_result(outcome)
 
 
 class QueueFacts(msgspec.Struct, frozen=True, kw_only=True):

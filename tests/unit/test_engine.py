@@ -398,11 +398,41 @@ def test_everybody_is_answered_when_the_device_or_the_owner_is_lost(failure: Bas
     for answer in waiting:
         assert isinstance(answer.exception(PATIENCE_S), ModelNotReadyError)
     assert isinstance(first.exception(PATIENCE_S), ModelNotReadyError) or isinstance(failure, KeyError)
+    assert engine.broken.result(PATIENCE_S) is failure
     assert engine.state == "broken"
     assert failures == [failure]
     with pytest.raises(ModelNotReadyError, match="started again"):
         engine.submit(seconds(1), OPTIONS)
     engine.close()
+
+
+def test_a_call_that_does_not_come_back_can_be_given_up_and_everybody_is_answered() -> None:
+    """The recogniser stands still with one clip, another waits; when it comes back in the end, nobody hears of it twice."""
+    lost = DeviceFailedError("a batch does not come back")
+    failures: list[BaseException] = []
+    with busy(FakeRecognizer(), failures=failures) as (engine, gated, first):
+        second = engine.submit(seconds(1), OPTIONS)
+        assert engine.runs_for_s > 0
+        engine.give_up(lost)
+        engine.give_up(lost)  # once is enough
+        for answer in (first, second):
+            assert isinstance(answer.exception(PATIENCE_S), ModelNotReadyError)
+        assert engine.broken.result(PATIENCE_S) is lost
+        assert failures == [lost]
+        with pytest.raises(ModelNotReadyError, match="started again"):
+            engine.submit(seconds(1), OPTIONS)
+        engine.close()  # does not wait for what may never end
+        gated.let_go.set()
+    assert failures == [lost]
+
+
+def test_nothing_runs_while_nothing_is_asked() -> None:
+    with running(FakeRecognizer()) as engine:
+        assert engine.submit(seconds(1), OPTIONS).result(PATIENCE_S).text
+        deadline_s = monotonic() + PATIENCE_S
+        while engine.runs_for_s and monotonic() < deadline_s:
+            pass  # the answer comes a moment before the call is over
+        assert engine.runs_for_s == 0.0
 
 
 def test_what_was_admitted_is_taken_though_the_queue_is_full() -> None:
