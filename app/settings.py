@@ -105,6 +105,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_requests: Annotated[
         int, Meta(ge=1, le=1024, description="Transcriptions under way at a time; further ones are refused with 503.")
     ] = 256
+    max_connections: Annotated[
+        int, Meta(ge=1, le=65_536, description="Connections served at a time, where open files suffice; further ones wait.")
+    ] = 4096
+    connection_idle_s: Annotated[
+        float,
+        Meta(ge=1, le=86_400, description="A connection that brings no whole request head for this long, in seconds, is closed."),
+    ] = 75.0
+    upload_idle_s: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="An upload of which nothing comes for this long, in seconds, is given up with 408."),
+    ] = 30.0
+    upload_least_kb_s: Annotated[
+        float, Meta(gt=0, description="Slowest rate of an upload, in kB (1,000 bytes) per second from its beginning on; then 408.")
+    ] = 4.0
+    stall_s: Annotated[
+        float,
+        Meta(
+            ge=1, le=86_400, description="A client that takes in nothing of what it is sent for this long, in seconds, is cut off."
+        ),
+    ] = 30.0
+    stuck_s: Annotated[
+        float,
+        Meta(ge=1, description="A batch that runs for this long, in seconds, is taken for a lost model: the process is replaced."),
+    ] = 600.0
+    drain_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="Seconds to finish what is under way after SIGTERM; grant 15 more before a SIGKILL."),
+    ] = 30.0
     max_live_sessions: Annotated[
         int, Meta(ge=1, le=4096, description="Live sessions open at a time; further ones are refused.")
     ] = 32

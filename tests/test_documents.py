@@ -15,6 +15,8 @@ from openai.types.realtime import RealtimeClientEvent
 from app.domain.errors import InvalidRequestError, SpeechError
 from app.domain.live import LiveRules
 from app.domain.pcm import Encoding
+from app.entrypoints.cli.serve import MARGIN_S
+from app.entrypoints.cli.worker import STOP_S
 from app.entrypoints.client_secrets import MOST_SECRETS
 from app.entrypoints.errors import BAD_KEY, NOT_FOUND, row_of
 from app.entrypoints.http.parameters import LONGEST_KEYWORD, MOST_KEYWORDS
@@ -28,7 +30,8 @@ ROOT: Final = Path(__file__).parents[1]
 AUDIO: Final = "docs/openai-audio.md"
 LIVE: Final = "docs/live.md"
 REALTIME: Final = "docs/realtime.md"
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, "training/README.md")
+OPERATIONS: Final = "docs/operations.md"
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, OPERATIONS, "training/README.md")
 LINKS: Final = [
     pytest.param(document, target, id=f"{document} to {target}")
     for document in DOCUMENTS
@@ -209,3 +212,11 @@ def test_both_stages_of_the_container_install_the_same() -> None:
     installed = re.findall(r"uv sync .*", (ROOT / "Containerfile").read_text())
     assert len(installed) == 2
     assert re.findall(r"--extra \S+", installed[0]) == re.findall(r"--extra \S+", installed[1])
+
+
+def test_the_limits_of_operations_are_told_as_they_are() -> None:
+    text = (ROOT / OPERATIONS).read_text()
+    for name in ("drain_s", "stuck_s", "stall_s", "connection_idle_s"):
+        assert f"`STT_{name.upper()}` ({fields()[name].default:g} s)" in text
+    assert f"plus {STOP_S + MARGIN_S} s" in text
+    assert f"grant {STOP_S + MARGIN_S} more" in help_of(fields()["drain_s"])

@@ -173,14 +173,18 @@ class Engine:
             with self._changed:
                 self._live_sessions -= 1
 
-    def close(self) -> None:
-        """Refuse new work, finish what is queued, and let the owner threads end; a load under way is not waited for."""
+    def close(self, *, patience_s: float | None = None) -> None:
+        """Refuse new work, finish what is queued, and let the owner threads end; a load under way is not waited for.
+
+        Args:
+            patience_s: How long to wait for each of them, as a call may never come back; None is for ever.
+        """
         with self._changed:
             before, self._state = self._state, "closed"
             self._changed.notify_all()
         if before == "ready":
             for thread in self._threads:
-                thread.join()
+                thread.join(patience_s)
 
     def _not_ready(self) -> ModelNotReadyError:
         return ModelNotReadyError(_NOT_READY.get(self._state, "the model is not ready"), retry_after_s=_LOADING_RETRY_S)

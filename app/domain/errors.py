@@ -43,6 +43,13 @@ class FileTooLargeError(SpeechError):
         super().__init__(f"the upload is larger than the limit of {limit_mb} MB")
 
 
+class SlowUploadError(SpeechError):
+    """The upload has stopped, or comes too slowly."""
+
+    def __init__(self, *, received_bytes: int, idle_s: float) -> None:
+        super().__init__(f"the upload came too slowly or stopped: {received_bytes} bytes, and no more of them within {idle_s:g} s")
+
+
 class UnknownModelError(SpeechError):
     def __init__(self, *, asked: str, served: tuple[str, ...]) -> None:
         super().__init__(f"the model `{asked}` does not exist here; this service offers {', '.join(served)}")
@@ -57,7 +64,11 @@ class UnavailableError(SpeechError):
 
 
 class OverloadedError(UnavailableError):
-    """The queue is full, or the service is going down."""
+    """There is no room."""
+
+
+class GoingDownError(OverloadedError):
+    """The service ends; another instance may well take the request at once."""
 
 
 class ModelNotReadyError(UnavailableError):

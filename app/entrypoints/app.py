@@ -1,5 +1,6 @@
 """The ASGI application."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -19,10 +20,12 @@ from ..domain.transcriber import Transcriber
 from ..settings import Settings
 from .bridge import Bridge
 from .client_secrets import ClientSecrets
+from .drain import Drain
 from .http.answers import HANDLERS, refuse_page
 from .http.client_secrets import SECRET_BODIES, create_client_secret, create_transcription_session
 from .http.debug import model_configuration
 from .http.doors import HeadAsGet, KeyDoor, OriginDoor, ReadOut, UntilLeft
+from .http.drain_door import DrainDoor
 from .http.form import Form, read_form
 from .http.health import health, readiness
 from .http.metrics import Metrics, metrics
@@ -30,7 +33,9 @@ from .http.models import list_models, retrieve_model
 from .http.openapi import describe
 from .http.requests import RequestLog
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
+from .http.upload_clock import UploadClock
 from .keys import Keys
+from .watch import give_up_when_stuck
 from .websocket.host import LiveHost
 from .websocket.plain import hear
 from .websocket.realtime import hear_realtime
@@ -38,18 +43,26 @@ from .websocket.realtime import hear_realtime
 log = structlog.stdlib.get_logger()
 
 DISTRIBUTION: Final = "parakeet-stt"
+_CLOSE_S: Final = 5.0  # for a batch that still runs when nobody waits for it any more
 
 
-def create_app(container: Container, *, on_model_failed: Callable[[BaseException], None] = lambda _failure: None) -> Litestar:
+def create_app(
+    container: Container,
+    *,
+    drain: Drain | None = None,
+    on_model_failed: Callable[[BaseException], None] = lambda _failure: None,
+) -> Litestar:
     """Build the application. The model loads in the background once the server has started.
 
     Args:
         container: Where the parts come from.
+        drain: Whoever stops the process begins it beforehand, and waits for it, so that nothing under way is cut off.
         on_model_failed: Told, on the engine's thread, what kept the model from loading; readiness is off from then on.
     """
     settings: Settings = container.settings()
     engine: Engine = container.engine()
-    bridge = Bridge(workers=settings.max_requests, deadline_s=settings.deadline_s)
+    drain = drain or Drain()
+    bridge = Bridge(workers=settings.max_requests, deadline_s=settings.deadline_s, drain=drain)
     live = LiveHost(
         engine,
         container.detector,
@@ -77,6 +90,9 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
     def provide_keys() -> Keys:
         return keys
 
+    def provide_drain() -> Drain:
+        return drain
+
     def provide_client_secrets() -> ClientSecrets:
         return client_secrets
 
@@ -101,12 +117,14 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         engine.loaded.add_done_callback(lambda loaded: on_model_failed(failure) if (failure := loaded.exception()) else None)
         engine.start()
+        watching = asyncio.create_task(give_up_when_stuck(engine, stuck_s=settings.stuck_s))
         try:
             yield
         finally:
+            watching.cancel()
             live.close()
             bridge.close()
-            engine.close()
+            engine.close(patience_s=_CLOSE_S)
             container.parts().close()
 
     app = Litestar(
@@ -132,6 +150,7 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
             "transcriber": Provide(provide_transcriber, sync_to_thread=False),
             "live": Provide(provide_live, sync_to_thread=False),
             "keys": Provide(provide_keys, sync_to_thread=False),
+            "drain": Provide(provide_drain, sync_to_thread=False),
             "client_secrets": Provide(provide_client_secrets, sync_to_thread=False),
             "numbers": Provide(provide_metrics, sync_to_thread=False),
             "started_unix_s": Provide(provide_started_unix_s, sync_to_thread=False),
@@ -152,6 +171,11 @@ def create_app(container: Container, *, on_model_failed: Callable[[BaseException
     describe(app.openapi_schema, *BODIES, *SECRET_BODIES)
     # Around all of it, as Litestar's own middleware sees no request that no route takes. The last is the outermost: what
     # the others answer has an id too, and a browser may read a 401.
-    for door in (UntilLeft(), KeyDoor(keys), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog(), ReadOut()):
+    clock = UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s)
+    doors = (
+        UntilLeft(), clock, KeyDoor(keys), DrainDoor(drain), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog(),
+        ReadOut(drain),
+    )  # fmt: skip
+    for door in doors:
         app.asgi_handler = door(app.asgi_handler)
     return app

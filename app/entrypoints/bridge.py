@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import DeadlineError, OverloadedError
+from .drain import Drain
 
 T = TypeVar("T")
 
@@ -17,14 +18,15 @@ _FULL_RETRY_S: Final = 5  # and one that finds no place; how soon one is free, n
 class Bridge:
     """Runs the steps of blocking generators on worker threads; nothing of them touches the event loop."""
 
-    def __init__(self, *, workers: int, deadline_s: float) -> None:
+    def __init__(self, *, workers: int, deadline_s: float, drain: Drain) -> None:
         """Start threads.
 
         Args:
             workers: How many generators may be under way at a time; further ones are refused.
             deadline_s: How long a generator may take in all.
+            drain: Cuts that short where the service goes down.
         """
-        self._deadline_s, self._n_free = deadline_s, workers
+        self._deadline_s, self._n_free, self._drain = deadline_s, workers, drain
         self._workers: Executor = ThreadPoolExecutor(workers, thread_name_prefix="request")
 
     def check_room(self) -> None:
@@ -46,7 +48,8 @@ class Bridge:
 
         Raises:
             OverloadedError: As many as there may be are under way.
-            DeadlineError: It took too long; the token is set then, too.
+            GoingDownError: The service's time was over before.
+            DeadlineError: It took too long. The token is set in any case.
         """
         self.check_room()
         self._n_free -= 1
@@ -56,7 +59,7 @@ class Bridge:
         try:
             while True:
                 running = self._workers.submit(next, steps, None)
-                async with asyncio.timeout_at(deadline_s):
+                async with self._drain.within(deadline_s):
                     step = await asyncio.wrap_future(running)
                 if step is None:
                     return

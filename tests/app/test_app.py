@@ -1,9 +1,11 @@
 """The whole application in this process, with fakes behind its ports: every outcome, its envelope, its log, and what it leaves."""
 
+import asyncio
 import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,10 +19,11 @@ from litestar.testing import TestClient
 from structlog.testing import capture_logs
 
 from app.domain.audio import MODEL_RATE_HZ, Clip
-from app.domain.errors import ModelUnavailableError
+from app.domain.errors import DeviceFailedError, ModelUnavailableError
 from app.domain.ports import Block, DecodeLimits, Options, Recognizer, Resampler
 from app.entrypoints.app import create_app
 from app.entrypoints.logs import configure_logs
+from app.entrypoints.watch import give_up_when_stuck
 from app.settings import Settings
 from app.testing.contracts_audio import wav_bytes
 from app.testing.fakes import FakeNormalizer
@@ -155,7 +158,7 @@ def test_while_the_model_loads_only_the_health_check_is_answered() -> None:
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_a_model_that_does_not_load_is_told_and_readiness_stays_off() -> None:
+def test_a_model_that_does_not_load_is_told_and_the_process_calls_itself_neither_ready_nor_well() -> None:
     def load() -> Recognizer:
         raise ModelUnavailableError("no model there; set STT_MODEL")
 
@@ -163,9 +166,8 @@ def test_a_model_that_does_not_load_is_told_and_readiness_stays_off() -> None:
     with TestClient(create_app(make_container(Settings(), load), on_model_failed=failures.put)) as client:
         assert "STT_MODEL" in str(failures.get(timeout=PATIENCE_S))
         assert failures.empty()
-        assert client.get("/healthz").status_code == 200
-        check_envelope(client.get("/readyz"), 503, kind="server_error", code="not_ready")
-        check_envelope(send(client), 503, kind="server_error", code="not_ready")
+        for answer in (client.get("/healthz"), client.get("/readyz"), send(client)):
+            check_envelope(answer, 503, kind="server_error", code="not_ready")
 
 
 def test_going_down_while_the_model_loads_is_no_failure() -> None:
@@ -291,3 +293,22 @@ def test_a_health_check_is_no_event_an_operator_must_read() -> None:
         client.get("/healthz")
         client.get("/readyz")
     assert [event["log_level"] for event in logs if event["event"] == "request_finished"] == ["debug", "debug"]
+
+
+def test_a_lost_model_is_told_by_readiness_and_liveness() -> None:
+    with serving() as (client, container):
+        assert client.get("/healthz").status_code == 200
+        container.engine().give_up(DeviceFailedError("the device is lost"))
+        for answer in (client.get("/healthz"), client.get("/readyz"), send(client)):
+            check_envelope(answer, 503, kind="server_error", code="not_ready")
+
+
+def test_a_batch_that_does_not_come_back_is_given_up_in_the_end() -> None:
+    gated = GatedRecognizer(FakeRecognizer(TEXT))
+    with serving(recognizer=gated) as (client, container), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(send, client)
+        assert gated.entered.wait(PATIENCE_S)
+        asyncio.run(give_up_when_stuck(container.engine(), stuck_s=0.05))
+        check_envelope(asked.result(PATIENCE_S), 503, kind="server_error", code="not_ready")
+        assert client.get("/healthz").status_code == 503
+        gated.let_go.set()

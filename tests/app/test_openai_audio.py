@@ -508,11 +508,12 @@ def test_a_client_that_leaves_before_its_answer_cancels_the_rest(tmp_path: Path,
         asking = asyncio.create_task(reader.ask(app))
         await asyncio.to_thread(gated.entered.wait, PATIENCE_S)
         await until(lambda: engine.queue.n_clips == 7)  # of the eight windows that fill two batches
-        reader.left.set()
-        await until(lambda: engine.queue.n_clips == 0)  # what waits is withdrawn while the first window still runs
-        gated.let_go.set()
         with capture_logs() as logs:
-            await asking
+            reader.left.set()
+            await asking  # over while the first window still runs
+        assert engine.queue.n_clips == 0
+        gated.let_go.set()
+        await until(lambda: engine.runs_for_s == 0)
         assert len(inner.heard) == 1
         assert reader.taken == []
         assert left_in(tmp_path) == []

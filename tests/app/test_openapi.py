@@ -50,8 +50,8 @@ from .service import TEXT, TRANSCRIPTIONS, Client, send, serving, tone, wav
 
 TRANSLATIONS: Final = "/v1/audio/translations"
 EXAMPLES: Final = 40  # requests to each operation
-AUDIO: Final = {200, 400, 401, 404, 413, 500, 503}
-SECRET: Final = {200, 400, 401, 404, 503}
+AUDIO: Final = {200, 400, 401, 404, 408, 413, 500, 503}
+SECRET: Final = {200, 400, 401, 404, 408, 503}
 SECRETS: Final = ("/realtime/client_secrets", "/realtime/transcription_sessions")
 OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
     ("POST", TRANSCRIPTIONS): AUDIO,
@@ -62,7 +62,7 @@ OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
     **{("POST", prefix + path): SECRET for prefix in ("/v1", "") for path in SECRETS},
     ("GET", "/v1/models"): {200, 401, 503},
     ("GET", "/v1/models/{name}"): {200, 400, 401, 404, 503},
-    ("GET", "/healthz"): {200},
+    ("GET", "/healthz"): {200, 503},
     ("GET", "/readyz"): {200, 503},
     ("GET", "/debug/cfg"): {200, 401, 503},
     ("GET", "/metrics"): {200, 401},

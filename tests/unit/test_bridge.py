@@ -10,6 +10,7 @@ import pytest
 from app.domain.cancel import CancelToken
 from app.domain.errors import DeadlineError, OverloadedError
 from app.entrypoints.bridge import Bridge
+from app.entrypoints.drain import Drain
 
 
 class Steps:
@@ -32,7 +33,7 @@ class Steps:
 
 def test_all_steps_come_in_order() -> None:
     async def pull() -> list[int]:
-        bridge = Bridge(workers=1, deadline_s=30.0)
+        bridge = Bridge(workers=1, deadline_s=30.0, drain=Drain())
         found = [step async for step in bridge.pull(lambda _cancel: (i for i in range(1, 6)))]
         bridge.close()
         return found
@@ -49,7 +50,7 @@ def test_whoever_is_cancelled_finds_the_generator_closed() -> None:
                 pass
 
     async def run() -> None:
-        bridge = Bridge(workers=1, deadline_s=30.0)
+        bridge = Bridge(workers=1, deadline_s=30.0, drain=Drain())
         listening = asyncio.create_task(listen(bridge))
         await asyncio.to_thread(steps.blocked.wait, 30)
         listening.cancel()
@@ -65,7 +66,7 @@ def test_one_generator_too_many_is_refused_until_another_has_ended() -> None:
     steps = Steps()
 
     async def run() -> None:
-        bridge = Bridge(workers=1, deadline_s=30.0)
+        bridge = Bridge(workers=1, deadline_s=30.0, drain=Drain())
         listening = asyncio.create_task(listen(bridge))
         await asyncio.to_thread(steps.blocked.wait, 30)
         with pytest.raises(OverloadedError):
@@ -89,7 +90,7 @@ def test_a_generator_that_takes_too_long_is_ended() -> None:
     steps = Steps()
 
     async def pull() -> None:
-        bridge = Bridge(workers=1, deadline_s=0.05)
+        bridge = Bridge(workers=1, deadline_s=0.05, drain=Drain())
         with pytest.raises(DeadlineError, match=r"0\.05 s") as passed:
             _ = [step async for step in bridge.pull(steps.start)]
         assert passed.value.retry_after_s > 0
@@ -105,7 +106,7 @@ def test_a_failing_step_reaches_the_listener() -> None:
         raise ValueError("no second step")
 
     async def pull() -> None:
-        bridge = Bridge(workers=2, deadline_s=30.0)
+        bridge = Bridge(workers=2, deadline_s=30.0, drain=Drain())
         with pytest.raises(ValueError, match="no second step"):
             _ = [step async for step in bridge.pull(fail)]
         bridge.close()

@@ -23,10 +23,16 @@ def demo(settings: Settings) -> int:
     """Start the service, send it the sample, print what it heard, and stay until Ctrl-C; the service's exit status."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = f"http://{host}:{settings.port}"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # whatever ends us, the service is told
     print(f"starting the service on {base} with the model `{settings.model}` (loading takes some seconds)", flush=True)
     with (
         as_file(files(_PACKAGE) / "samples" / "hello.wav") as sample,
-        subprocess.Popen([sys.executable, "-m", _PACKAGE, "serve"], env={**os.environ, **environment_of(settings)}) as service,
+        subprocess.Popen(
+            [sys.executable, "-m", _PACKAGE, "serve"],
+            env={**os.environ, **environment_of(settings)},
+            process_group=0,  # not the terminal's: one Ctrl-C would reach it twice, and the second signal ends it at once
+        ) as service,
     ):
         try:
             if not _wait_until_ready(base, service):

@@ -1,52 +1,77 @@
 """`parakeet-stt serve`: Granian, one worker, one model."""
 
-import os
+import math
+import resource
 import signal
 import socket
 import sys
 from typing import Any, Final
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
+from granian.server.common import AbstractServer
 
-from ...container import Container
-from ...domain.errors import SpeechError
 from ...settings import Settings
-from ..app import create_app
-from ..logs import configure_logs
+from .worker import MODEL_FAILED, STOP_S, Starts, application
 
-# How long a thread of the model's waits for the next piece of work by spinning before it sleeps; read by libgomp when PyTorch is
-# loaded. Its own choice is 15 times as long, and keeps cores from everything else.
-_SPINNING: Final = ("GOMP_SPINCOUNT", "20000")
-_MODEL_FAILED: Final = signal.SIGUSR1  # from the worker to the main process: do not start me again
+MARGIN_S: Final = 5  # a worker that is still there so long after it should have ended is killed
+_OTHER_FILES: Final = 1024  # what the interpreter, the model and libraries hold open
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; 0 then, 1 if the model could not be had or the port is taken."""
-    failed = False
-
-    def stop(_signal: int, _frame: object) -> None:
-        nonlocal failed
-        failed = True
-        os.kill(os.getpid(), signal.SIGTERM)
-
+    """Serve until SIGINT or SIGTERM; 0 then, 1 if the model could not be had, the port is taken, or a second signal came."""
     if fault := _taken(settings):
         print(f"parakeet-stt: cannot listen on {settings.host}:{settings.port}: {fault}", file=sys.stderr)
         return 1
-    signal.signal(_MODEL_FAILED, stop)
     server = Server(
         "parakeet-stt",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        loop=Loops.asyncio,
+        # HTTP/2 offers our clients nothing, and while it is offered no time-out holds for a client that sends no byte.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=round(1000 * settings.connection_idle_s)),
+        backpressure=_connections(settings),
         websockets=True,
         respawn_failed_workers=True,
+        workers_kill_timeout=math.ceil(settings.drain_s) + STOP_S + MARGIN_S,
         log_level=LogLevels.warning,
         process_name=None,
     )
-    server.serve(target_loader=lambda: _application(settings), wrap_loader=False)
-    return 1 if failed else 0
+    starts, orders = Starts(), _Orders(server)
+    server.on_startup(orders.listen)
+    server.serve(target_loader=lambda: application(settings, starts), wrap_loader=False)
+    return orders.status
+
+
+class _Orders:
+    """The signals of the main process. The first has the worker finish what is under way, the second ends it at once."""
+
+    def __init__(self, server: AbstractServer[Any]) -> None:
+        self._server, self._stopping = server, False
+        self.status = 0
+
+    def listen(self) -> None:
+        """Listen instead of Granian, which has just installed handlers of its own."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        signal.signal(MODEL_FAILED, self._fail)
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        if self._stopping:
+            self.status = 1
+            for worker in self._server.wrks:
+                worker.kill()
+        self._stopping = True
+        self._server.signal_handler_interrupt()  # type: ignore[no-untyped-call]  # Granian's, untyped
+
+    def _fail(self, number: int, frame: object) -> None:
+        self.status = 1
+        if not self._stopping:
+            self._stop(number, frame)
 
 
 def _taken(settings: Settings) -> OSError | None:
@@ -59,14 +84,12 @@ def _taken(settings: Settings) -> OSError | None:
     return None
 
 
-def _application(settings: Settings) -> Any:
-    """Build the application in Granian's worker process."""
-    os.environ.setdefault(*_SPINNING)
-    configure_logs(settings)
-    return create_app(Container(settings=settings), on_model_failed=_give_up)
-
-
-def _give_up(failure: BaseException) -> None:
-    if isinstance(failure, SpeechError):
-        print(f"parakeet-stt: {failure}", file=sys.stderr, flush=True)
-    os.kill(os.getppid(), _MODEL_FAILED)
+def _connections(settings: Settings) -> int:
+    """Return how many connections there may be, after raising the limit of open files as far as need be and is allowed."""
+    others = _OTHER_FILES + 2 * settings.max_live_sessions
+    wanted = others + 2 * settings.max_connections  # a connection, and the file that its upload goes to
+    soft, hard = (math.inf if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(resource.RLIMIT_NOFILE))
+    if soft < min(wanted, hard):
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return settings.max_connections if soft >= wanted else int(max(1, (soft - others) / 2, soft / 4))

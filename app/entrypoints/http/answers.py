@@ -29,7 +29,8 @@ from .requests import note
 log = structlog.stdlib.get_logger()
 
 AnyRequest = Request[Any, Any, State]
-_RETRIED: Final = frozenset({429, 503})  # the same request may succeed later
+_LATER: Final = frozenset({429, 503})  # the same request may succeed later
+_RETRIED: Final = _LATER | {408}  # or at once, on a better connection
 _RETRY_AFTER_S: Final = 1  # where whoever refused named no time
 _KEPT_HEADERS: Final = frozenset({"allow", "retry-after"})
 _FRAMEWORK_ROWS: Final = {
@@ -54,9 +55,9 @@ def error_answer(row: Row, body: ErrorBody, headers: Mapping[str, str] | None = 
     comes again with the same file: it would only cost three times the work.
     """
     told = dict(headers or {})
-    if row.status in _RETRIED:
+    if row.status in _LATER:
         told.setdefault("retry-after", str(_RETRY_AFTER_S))
-    else:
+    if row.status not in _RETRIED:
         told["x-should-retry"] = "false"
     if row.status == BAD_KEY.status:
         told["www-authenticate"] = "Bearer"

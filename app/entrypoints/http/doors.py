@@ -16,6 +16,8 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...domain.errors import GoingDownError
+from ..drain import Drain
 from ..errors import BAD_KEY, body_of
 from ..keys import Keys, bearer_key
 from .answers import error_answer
@@ -104,7 +106,7 @@ class UntilLeft(ASGIMiddleware):
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        read, left = asyncio.Event(), asyncio.Event()
+        read, left, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def receive_body() -> Any:
             if read.is_set():
@@ -113,7 +115,9 @@ class UntilLeft(ASGIMiddleware):
             message = await receive()
             if message["type"] == "http.disconnect":
                 left.set()
-            if left.is_set() or not message.get("more_body"):
+                read.set()
+                await never.wait()  # half a body is for nobody: the work is cancelled while it waits for the rest
+            if not message.get("more_body"):
                 read.set()
             return message
 
@@ -148,6 +152,9 @@ class ReadOut(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         ended = False
 
@@ -158,8 +165,10 @@ class ReadOut(ASGIMiddleware):
             return message
 
         await next_app(scope, receive_noting, send)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_READ_OUT_S):
+        if ended:
+            return
+        with self._drain.work(), suppress(TimeoutError, GoingDownError):
+            async with self._drain.within(asyncio.get_running_loop().time() + _READ_OUT_S):
                 n_left = _READ_OUT_BYTES
                 while not ended and n_left > 0:
                     n_left -= len((await receive_noting()).get("body", b""))

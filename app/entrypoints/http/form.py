@@ -2,13 +2,17 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
+import structlog
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
-from ...domain.errors import FileTooLargeError, InvalidRequestError
+from ...domain.errors import FileTooLargeError, InvalidRequestError, OverloadedError
+
+log = structlog.stdlib.get_logger()
 
 FILE_FIELD: Final = "file"
 _UNREAD_FIELDS: Final = frozenset({"known_speaker_references", "known_speaker_references[]"})  # recordings nobody here looks at
@@ -16,7 +20,8 @@ MEGABYTE: Final = 1_000_000
 _MOST_PARTS: Final = 256
 _TEXT_BYTES: Final = 64 * 1024  # of one text field
 _ALL_TEXT_BYTES: Final = 512 * 1024  # of all text fields together, their names included
-_PENDING_BYTES: Final = 1024 * 1024  # of the upload kept in memory before a thread writes them to disk
+_PENDING_BYTES: Final = 256 * 1024  # of the upload kept in memory before a thread writes them to disk: uploads may be thousands
+_NO_ROOM_RETRY_S: Final = 30  # what a client is told to wait where there is no room for its upload
 _OVERHEAD_BYTES: Final = _ALL_TEXT_BYTES + _MOST_PARTS * 4_224  # what a body may hold beside the upload
 
 
@@ -88,6 +93,7 @@ async def read_form(content_type: str, body: AsyncIterator[bytes], *, max_upload
     Raises:
         InvalidRequestError: It is no multipart form, or one that breaks off, or holds too much beside the file.
         FileTooLargeError: As soon as more has arrived than is allowed; the rest is not read.
+        OverloadedError: The disk is full, or there is another reason why nothing can be written.
     """
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data" or not options.get("boundary"):
@@ -139,12 +145,14 @@ class _Reader:
 
     async def finished(self) -> Form:
         if self._upload is not None:
-            await asyncio.to_thread(self._upload.seek, 0)
+            with _storing():
+                await asyncio.to_thread(self._upload.seek, 0)
         return Form(self._fields, self._upload)
 
     def close(self) -> None:
         if self._upload is not None:
-            self._upload.close()
+            with suppress(OSError):  # closing writes what is left, which may fail as what went before it did
+                self._upload.close()
 
     def _begin(self, name: str) -> None:
         self._name = name
@@ -153,8 +161,9 @@ class _Reader:
         elif self._upload is not None:
             raise InvalidRequestError("the form has more than one part named `file`", field=FILE_FIELD)
         else:
-            # Unlinked from the start, so that no crash leaves it behind.
-            self._upload = tempfile.TemporaryFile()  # noqa: SIM115  # the form closes it
+            with _storing():
+                # Unlinked from the start, so that no crash leaves it behind.
+                self._upload = tempfile.TemporaryFile()  # noqa: SIM115  # the form closes it
 
     async def _end(self) -> None:
         if self._name == FILE_FIELD:
@@ -165,7 +174,8 @@ class _Reader:
 
     async def _write(self) -> None:
         if self._upload is not None and self._value:
-            await asyncio.to_thread(self._upload.write, self._value)
+            with _storing():
+                await asyncio.to_thread(self._upload.write, self._value)
             self._value = bytearray()
 
     def _count(self, n_bytes: int) -> None:
@@ -179,3 +189,18 @@ class _Reader:
             raise InvalidRequestError(f"a text field is longer than the limit of {_TEXT_BYTES} bytes", field=self._name)
         if self._text_bytes > _ALL_TEXT_BYTES:
             raise InvalidRequestError(f"the text fields are together longer than the limit of {_ALL_TEXT_BYTES} bytes")
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Turn a full disk, too many open files and the like into an answer; the operator reads the cause in the log.
+
+    Raises:
+        OverloadedError: The block failed so.
+    """
+    try:
+        yield
+    except OSError as fault:
+        log.error("upload_not_stored", reason=fault.strerror)
+        told = "there is no room for the upload now; try again later"
+        raise OverloadedError(told, retry_after_s=_NO_ROOM_RETRY_S) from fault

@@ -5,6 +5,7 @@ from litestar import get
 from litestar.di import NamedDependency
 
 from ...domain.engine import Engine
+from ..drain import Drain, going_down
 from .openapi import error_responses
 
 
@@ -23,14 +24,18 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     precision: str
 
 
-@get("/healthz", tags=["health"])
-async def health() -> Health:
-    """Say that the process lives; answers while the model still loads."""
+@get("/healthz", responses=error_responses(503), tags=["health"])
+async def health(engine: NamedDependency[Engine]) -> Health:
+    """Say that the process lives, also while the model loads; 503 where only a new process can recognise anything again."""
+    if engine.state in ("failed", "broken"):
+        engine.recognizer()  # raises what everybody is told
     return Health()
 
 
 @get("/readyz", responses=error_responses(503), tags=["health"])
-async def readiness(engine: NamedDependency[Engine]) -> Readiness:
-    """Say that the model is loaded and warm; 503 while it is not."""
+async def readiness(engine: NamedDependency[Engine], drain: NamedDependency[Drain]) -> Readiness:
+    """Say that the model is loaded and warm; 503 while it is not, and once the service goes down."""
+    if drain.begun:
+        raise going_down()
     facts = engine.recognizer().facts
     return Readiness(model=facts.model_id, device=facts.device, precision=facts.precision)

@@ -26,10 +26,11 @@ _REASONS: Final = {
     " audio cannot be used (`invalid_value`, `audio_too_short`, `audio_too_long`).",
     401: "No API key, or none this service knows (`invalid_api_key`); only where it has keys.",
     404: "There is no such model (`model_not_found`).",
+    408: "The body stopped coming, or came too slowly (`request_timeout`).",
     413: "The upload is larger than the limit (`file_too_large`).",
     500: "Our fault (`internal_error`).",
-    503: "Not now: the service is full (`overloaded`), or its model is not ready (`not_ready`). `Retry-After` tells when to ask"
-    " again.",
+    503: "Not now: the service is full or going down (`overloaded`), or its model is not ready (`not_ready`). `Retry-After` tells"
+    " when to ask again.",
 }
 _KEY: Final = "One of the keys of `STT_API_KEYS`. Without that setting no key is needed, and any will do."
 

@@ -95,7 +95,7 @@ _TEXTS: Final = {MediaType.TEXT: (str,), _VTT: (str,)}
         _TRANSCRIPTION_FIELDS,
         answers={"application/json": (TranscriptionBody, VerboseBody), **_TEXTS, EVENT_STREAM: (TextDelta, TextDone, ErrorBody)},
     ),
-    responses=error_responses(400, 401, 404, 413, 500, 503),
+    responses=error_responses(400, 401, 404, 408, 413, 500, 503),
     tags=["audio"],
 )
 async def create_transcription(
@@ -128,7 +128,7 @@ async def create_transcription(
     ["/v1/audio/translations", "/audio/translations"],
     status_code=200,
     operation_class=form_operation(_TRANSLATION_FIELDS, answers={"application/json": (TranslationBody, VerboseBody), **_TEXTS}),
-    responses=error_responses(400, 401, 404, 413, 500, 503),
+    responses=error_responses(400, 401, 404, 408, 413, 500, 503),
     tags=["audio"],
 )
 async def create_translation(
@@ -151,7 +151,7 @@ async def create_translation(
     "/transcribe",
     status_code=200,
     operation_class=form_operation(_TRANSCRIBE_FIELDS),
-    responses=error_responses(400, 401, 413, 500, 503),
+    responses=error_responses(400, 401, 408, 413, 500, 503),
     tags=["audio"],
 )
 async def transcribe(

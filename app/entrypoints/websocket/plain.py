@@ -5,13 +5,14 @@ from typing import Any
 from litestar import websocket
 from litestar.di import NamedDependency
 
-from ...domain.errors import InvalidRequestError
+from ...domain.errors import GoingDownError, InvalidRequestError
 from ...domain.live import LiveRules
 from ...domain.live_events import Event, Failed, Final, HandedOver, Partial, Started
 from ...domain.ports import Options
 from ...domain.transcript import Transcript
 from ...domain.voice_activity import SpanRules
 from ...settings import Settings
+from ..drain import Drain
 from ..errors import body_of_failure
 from ..http.requests import note
 from ..keys import Keys
@@ -22,10 +23,15 @@ from .sockets import AnySocket, IdleError, LiveSocket, admit, conversation
 
 @websocket("/ws")
 async def hear(
-    socket: AnySocket, settings: NamedDependency[Settings], live: NamedDependency[LiveHost], keys: NamedDependency[Keys]
+    socket: AnySocket,
+    *,
+    settings: NamedDependency[Settings],
+    live: NamedDependency[LiveHost],
+    keys: NamedDependency[Keys],
+    drain: NamedDependency[Drain],
 ) -> None:
     """Transcribe raw sound while it comes."""
-    client = LiveSocket(socket, idle_s=settings.live_idle_s)
+    client = LiveSocket(socket, drain, idle_s=settings.live_idle_s, stall_s=settings.stall_s)
     async with conversation(client, protocol="ws", subprotocol=_subprotocol(client)):
         admit(client.scope, keys, settings.cors_origins)
         await _Session(client, settings).hold(live)
@@ -52,7 +58,7 @@ class _Session:
                     pass
                 await self._client.unless_left(connection.finish())
                 await self._client.send(Status("finished"))
-            except IdleError:
+            except (IdleError, GoingDownError):
                 await self._client.unless_left(connection.finish())  # what was said has its text before the client is told
                 raise
             finally:

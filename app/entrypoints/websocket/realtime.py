@@ -10,10 +10,11 @@ from litestar.di import NamedDependency
 from litestar.types import Scope
 
 from ...domain.engine import Engine
-from ...domain.errors import EmptyBufferError
+from ...domain.errors import EmptyBufferError, GoingDownError
 from ...domain.live_events import Event, HandedOver
 from ...settings import Settings
 from ..client_secrets import ClientSecrets
+from ..drain import Drain
 from ..errors import INVALID, ErrorBody, Row, body_of
 from ..http.requests import note
 from ..keys import Keys, offered_key
@@ -22,13 +23,12 @@ from .realtime_events import ErrorEvent, new_id
 from .realtime_protocol import Append, Clear, Commit, Configure, Deed, RealtimeProtocol, error_event, read_event
 from .realtime_session import SessionConfig, live_rules, sound_of
 from .realtime_updates import RefusedEventError, Served, first_config, served_by
-from .sockets import AnySocket, IdleError, LiveSocket, RefusedError, admit, conversation
+from .sockets import GOING_AWAY, AnySocket, IdleError, LiveSocket, RefusedError, admit, conversation
 
 SUBPROTOCOL: Final = "realtime"
 BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
 BETA_MARK: Final = b"realtime=v1"  # in the header `OpenAI-Beta`
-OVER: Final = 1001  # close codes: of RFC 6455, and what the hosted API uses
-UNKNOWN_KEY: Final = 3000
+UNKNOWN_KEY: Final = 3000  # close codes that the hosted API uses
 UNKNOWN_MODEL: Final = 4000
 _SESSION_OVER: Final = Row(408, INVALID, "session_expired")
 _NO_SUCH_MODEL: Final = Row(404, INVALID, "invalid_model")
@@ -44,9 +44,12 @@ async def hear_realtime(
     live: NamedDependency[LiveHost],
     keys: NamedDependency[Keys],
     client_secrets: NamedDependency[ClientSecrets],
+    drain: NamedDependency[Drain],
 ) -> None:
     """Transcribe while it comes, in OpenAI's realtime protocol."""
-    client = LiveSocket(socket, idle_s=settings.live_idle_s, as_message=_as_event, as_reason=_as_reason)
+    client = LiveSocket(
+        socket, drain, idle_s=settings.live_idle_s, stall_s=settings.stall_s, as_message=_as_event, as_reason=_as_reason
+    )
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in _subprotocols(client.scope) else None
     async with conversation(client, protocol="realtime", subprotocol=subprotocol):
         admit(client.scope, keys, settings.cors_origins, code=UNKNOWN_KEY, knows=client_secrets.knows)
@@ -83,7 +86,7 @@ class _Session:
             try:
                 while True:
                     await self._take(await self._next(), connection)
-            except (IdleError, RefusedError):
+            except (IdleError, RefusedError, GoingDownError):
                 await self._client.unless_left(connection.finish())  # what was said has its text before the client is told
                 raise
             finally:
@@ -96,7 +99,7 @@ class _Session:
                 return await self._client.receive()
         except TimeoutError as passed:
             told = f"the session has reached its limit of {self._settings.realtime_session_s:g} s"
-            raise RefusedError(body_of(_SESSION_OVER, told), code=OVER) from passed
+            raise RefusedError(body_of(_SESSION_OVER, told), code=GOING_AWAY) from passed
 
     async def _take(self, frame: str | bytes, connection: LiveConnection) -> None:
         try:

@@ -1,8 +1,8 @@
 """What the live protocols share: who may come in, messages in and out, and how a conversation ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -13,7 +13,8 @@ from litestar.datastructures import State
 from litestar.exceptions import WebSocketDisconnect
 from litestar.types import Scope
 
-from ...domain.errors import InvalidRequestError, SpeechError, UnavailableError
+from ...domain.errors import GoingDownError, InvalidRequestError, SpeechError, UnavailableError
+from ..drain import Drain, going_down
 from ..errors import BAD_KEY, FOREIGN_ORIGIN, IDLE, INTERNAL, ErrorBody, body_of, body_of_failure, internal_body, row_of
 from ..http.requests import REQUEST_ID, begin_request
 from ..keys import Keys, offered_key
@@ -24,10 +25,10 @@ AnySocket = WebSocket[Any, Any, State]
 T = TypeVar("T")
 
 FINISHED: Final = 1000  # close codes of RFC 6455 and IANA's registry
+GOING_AWAY: Final = 1001
 REFUSED: Final = 1008
 FAILED: Final = 1011
 OVERLOADED: Final = 1013
-_SEND_PATIENCE_S: Final = 30.0  # who takes no byte for so long has stopped reading; chosen
 _FAREWELL_S: Final = 1.0  # how long one that was told of an error may send before it is closed; chosen
 _QUIET_S: Final = 0.1  # and it is done with sending when nothing came for so long; chosen
 _REASON_BYTES: Final = 123  # a control frame has room for no more (RFC 6455, 5.5)
@@ -55,21 +56,27 @@ class LiveSocket:
     def __init__(
         self,
         socket: AnySocket,
+        drain: Drain,
         *,
         idle_s: float,
+        stall_s: float,
         as_message: Callable[[ErrorBody], msgspec.Struct] = lambda body: body,
         as_reason: Callable[[ErrorBody], str] = lambda body: f"{body.error.code}: {body.error.message}",
     ) -> None:
         """Wrap a socket that is not accepted yet.
 
         Args:
+            drain: Ends the conversation when the service goes down.
             idle_s: How long a client may send nothing.
+            stall_s: How long it may take in nothing of what it is sent; it has stopped reading then.
             as_message: Makes the protocol's message of an error.
             as_reason: Makes what is said of an error at the close.
         """
-        self._socket, self._idle_s, self._as_message, self._as_reason = socket, idle_s, as_message, as_reason
+        self._socket, self._as_message, self._as_reason = socket, as_message, as_reason
+        self._drain, self._idle_s, self._stall_s = drain, idle_s, stall_s
         self._lost = False
         self._waiting: asyncio.Timeout | None = None  # while a message is waited for
+        self._takes_more = False  # and while it would be heard
 
     @property
     def scope(self) -> Scope:
@@ -86,8 +93,28 @@ class LiveSocket:
         Raises:
             IdleError: None came for too long.
             LeftError: The client is gone.
+            GoingDownError: The service ends; what was heard until now is to be finished.
         """
-        return await self._receive(patience_s=self._idle_s)
+        self._takes_more = True
+        try:
+            self.check_open()
+            return await self._receive(patience_s=self._idle_s)
+        except IdleError:
+            self.check_open()
+            raise
+        finally:
+            self._takes_more = False
+
+    def check_open(self) -> None:
+        """Raise `GoingDownError` if the service ends."""
+        if self._drain.begun:
+            raise going_down()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Have the service wait for the block when it goes down."""
+        with self._drain.work(self._hurry):
+            yield
 
     async def send(self, message: msgspec.Struct) -> None:
         """Send a message as JSON; where the client is gone, or does not read, nothing happens and `receive` raises."""
@@ -124,10 +151,12 @@ class LiveSocket:
 
         Raises:
             LeftError: The client is gone; the work was cancelled.
+            GoingDownError: So was it because the service's time was over.
         """
         working, watching = asyncio.create_task(work), asyncio.create_task(self._watch())
         try:
-            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+            async with self._drain.within():
+                await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         finally:
             working.cancel()
             watching.cancel()
@@ -158,24 +187,41 @@ class LiveSocket:
 
     async def _hand_out(self, sending: Coroutine[Any, Any, None]) -> None:
         try:
-            async with asyncio.timeout(_SEND_PATIENCE_S):
+            async with asyncio.timeout(self._stall_s):
                 await sending
         except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
             self._lost = True
-            if self._waiting and not self._waiting.expired():
-                self._waiting.reschedule(0)  # long ago: whoever waits for the client's next message need not
+            self._wake()
+
+    def _hurry(self) -> None:
+        if self._takes_more:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Whoever waits for the client's next message need not."""
+        if self._waiting and not self._waiting.expired():
+            self._waiting.reschedule(0)  # long ago
 
 
 @asynccontextmanager
 async def conversation(client: LiveSocket, *, protocol: str, subprotocol: str | None = None) -> AsyncIterator[None]:
     """Accept a client and hear it out. However the block ends, the client is told why and closed, and one event is logged.
 
-    A block that ends by itself closes with 1000. Facts that are noted (`http.requests.note`) go into the event.
+    A block that ends by itself closes with 1000. Facts that are noted (`http.requests.note`) go into the event. When the service
+    goes down it waits for all this.
     """
+    with client.under_way():
+        async with _conversation(client, protocol, subprotocol):
+            yield
+
+
+@asynccontextmanager
+async def _conversation(client: LiveSocket, protocol: str, subprotocol: str | None) -> AsyncIterator[None]:
     request_id, facts = begin_request(client.scope["headers"])
     started_s, outcome = perf_counter(), "finished"
     try:
         await client.accept(request_id=request_id, subprotocol=subprotocol)
+        client.check_open()
         yield
         await client.close(FINISHED)
     except LeftError:
@@ -186,6 +232,9 @@ async def conversation(client: LiveSocket, *, protocol: str, subprotocol: str | 
     except RefusedError as refusal:
         outcome = refusal.body.error.code or "refused"
         await client.dismiss(refusal.body, refusal.code)
+    except GoingDownError as failure:
+        outcome = "going_down"
+        await client.dismiss(body_of_failure(failure), GOING_AWAY)
     except SpeechError as failure:
         outcome, code = row_of(failure).code, close_code(failure)
         if code == FAILED:

@@ -1,0 +1,51 @@
+"""How long a request's body may take to arrive."""
+
+import asyncio
+from typing import Any
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from ...domain.errors import SlowUploadError
+from ..drain import Drain
+
+
+class UploadClock(ASGIMiddleware):
+    """Gives up a body of which nothing more comes, or that comes too slowly; whoever reads it gets the failure.
+
+    A client that dribbles holds its connection and one unlinked file until then, and nothing else: no place among the
+    requests that are transcribed, no thread.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, drain: Drain, *, idle_s: float, least_bytes_per_s: float) -> None:
+        """Set the limits.
+
+        Args:
+            drain: Ends the wait, too.
+            idle_s: How long nothing may come.
+            least_bytes_per_s: The slowest rate, from the beginning on; for the first `idle_s` seconds any will do.
+        """
+        self._drain, self._idle_s, self._least_bytes_per_s = drain, idle_s, least_bytes_per_s
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        now_s = asyncio.get_running_loop().time
+        began_s, received_bytes, whole = now_s(), 0, False
+
+        async def receive_in_time() -> Any:
+            nonlocal received_bytes, whole
+            if whole:
+                return await receive()
+            due_s = self._idle_s + min(now_s(), began_s + received_bytes / self._least_bytes_per_s)
+            try:
+                async with self._drain.within(due_s):
+                    message: Any = await receive()
+            except TimeoutError as passed:
+                raise SlowUploadError(received_bytes=received_bytes, idle_s=self._idle_s) from passed
+            received_bytes += len(message.get("body", b""))
+            whole = not message.get("more_body")
+            return message
+
+        await next_app(scope, receive_in_time, send)
