@@ -23,6 +23,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65_535, description="TCP port to listen on.")] = 8000
+    tls_cert: Annotated[
+        str, Meta(description="File (PEM) with the certificate and its chain; with `tls_key`: only TLS is spoken.")
+    ] = ""
+    tls_key: Annotated[str, Meta(description="File (PEM, without a password) with the certificate's private key.")] = ""
     api_keys: Annotated[
         tuple[
             Annotated[str, Meta(pattern=r"^[!-+\--~]+\Z")], ...
@@ -205,6 +209,8 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
             values[field] = msgspec.convert(_plain(known[field], value), known[field].type, strict=False)
         except msgspec.ValidationError as fault:
             faults.append(f"{source}: {fault}" + ("" if is_secret(known[field]) else f", got {value!r}"))
+    if bool(values.get("tls_cert")) != bool(values.get("tls_key")):
+        faults.append("tls_cert, tls_key: TLS needs both, or neither")
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
@@ -232,9 +238,11 @@ def is_secret(field: FieldInfo) -> bool:
 
 
 def _plain(field: FieldInfo, value: Any) -> Any:
-    """Take a list apart that came as text."""
-    if not (isinstance(value, str) and isinstance(field.default, tuple)):
+    """Leave out the spaces around a text, and take a list apart that came as one."""
+    if not isinstance(value, str):
         return value
+    if not isinstance(field.default, tuple):
+        return value.strip()
     parts = [part.strip() for part in value.split(",")]
     if is_secret(field) and value.strip():
         return parts  # with the empty ones, which are faults: half a list of keys is no list to rely on

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -63,7 +64,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def wait_until_ok(url: str, process: "subprocess.Popen[bytes]", *, log_path: Path, patience_s: float) -> None:
+def wait_until_ok(
+    url: str, process: "subprocess.Popen[bytes]", *, log_path: Path, patience_s: float, verify: ssl.SSLContext | bool = True
+) -> None:
     """Ask `url` until it answers 200.
 
     Raises:
@@ -74,7 +77,7 @@ def wait_until_ok(url: str, process: "subprocess.Popen[bytes]", *, log_path: Pat
         if process.poll() is not None:
             raise BenchError(f"the service ended with {process.returncode}:\n{last_lines(log_path)}")
         try:
-            if httpx.get(url).status_code == httpx.codes.OK:
+            if httpx.get(url, verify=verify).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass  # not listening yet

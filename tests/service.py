@@ -1,6 +1,7 @@
 """Starts the real service as an operator would: the console script, settings from the environment, a port of its own."""
 
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,9 +19,10 @@ _PATIENCE_S: Final = 120.0  # NeMo takes 6 to 12 s to import on an idle machine;
 
 
 class Service(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """A service that was started; `log_path` holds its standard error and output."""
+    """A service that was started; `log_path` holds its standard error and output, `trust` knows its certificate."""
 
     url: str
+    trust: ssl.SSLContext | None = None
     process: "subprocess.Popen[bytes]"
     log_path: Path
 
@@ -42,12 +44,14 @@ class Service(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return self.process.wait(_PATIENCE_S)
 
     def _wait_for(self, path: str) -> None:
-        wait_until_ok(self.url + path, self.process, log_path=self.log_path, patience_s=_PATIENCE_S)
+        wait_until_ok(self.url + path, self.process, log_path=self.log_path, patience_s=_PATIENCE_S, verify=self.trust or True)
 
 
 @contextmanager
-def running_service(*, command: str = "serve", settings: Mapping[str, str] | None = None) -> Iterator[Service]:
-    """Start the service with the bundled model and `settings` (STT_ variables) on top; it is ended on leaving."""
+def running_service(
+    *, command: str = "serve", settings: Mapping[str, str] | None = None, trust: ssl.SSLContext | None = None
+) -> Iterator[Service]:
+    """Start the service with the bundled model and `settings` (variables) on top, with `trust` over TLS; it is ended on leaving."""
     port = free_port()
     environment = {**other_variables(), "STT_MODEL": "bundled", "STT_PORT": str(port), **(settings or {})}
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +59,7 @@ def running_service(*, command: str = "serve", settings: Mapping[str, str] | Non
         with log_path.open("wb") as log:
             process = subprocess.Popen([CONSOLE_SCRIPT, command], env=environment, stdout=log, stderr=log)
         try:
-            yield Service(url=f"http://127.0.0.1:{port}", process=process, log_path=log_path)
+            yield Service(url=f"{'https' if trust else 'http'}://127.0.0.1:{port}", trust=trust, process=process, log_path=log_path)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

@@ -93,7 +93,8 @@ def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> N
     ("name", "value", "expected"),
     [
         ("port", "1", 1), ("port", "65535", 65_535), ("max_audio_s", "604800", 604_800.0), ("linger_ms", "0", 0.0),
-        ("device", "cuda:1", "cuda:1"), ("precision", "bfloat16", "bfloat16"), ("window_s", "7.5", 7.5),
+        ("device", "cuda:1", "cuda:1"), ("device", " cuda:1 ", "cuda:1"), ("precision", "bfloat16", "bfloat16"),
+        ("window_s", "7.5", 7.5),
         ("cors_origins", "*", ("*",)), ("cors_origins", "http://[::1]:80,app://x", ("http://[::1]:80", "app://x")),
     ],
 )  # fmt: skip
@@ -151,6 +152,12 @@ def test_a_misspelt_name_does_not_repeat_the_key() -> None:
     assert faults_of({"STT_API_KEY": "hush"}) == ["STT_API_KEY: no such setting; did you mean STT_API_KEYS?"]
 
 
+def test_tls_needs_a_certificate_and_its_key() -> None:
+    for name in ("STT_TLS_CERT", "STT_TLS_KEY"):
+        assert faults_of({name: "/etc/stt/some.pem"}) == ["tls_cert, tls_key: TLS needs both, or neither"]
+    assert read_settings({"STT_TLS_CERT": "a", "STT_TLS_KEY": "b"}).tls_key == "b"
+
+
 def test_settings_that_are_printed_hide_the_keys() -> None:
     settings = Settings(api_keys=("hush", "hush-too"), port=8123)
     for shown in (repr(settings), str(settings), f"{settings}", str(list(settings.__rich_repr__()))):
@@ -185,6 +192,8 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         Settings,
         host=names,
         port=st.integers(1, 65_535),
+        tls_cert=st.just("/etc/stt/cert.pem"),
+        tls_key=st.just("/etc/stt/key.pem"),
         api_keys=st.lists(names, max_size=4).map(tuple),
         cors_origins=st.lists(st.sampled_from(["*", "https://a.example", "http://localhost:3000"])).map(tuple),
         model=names,

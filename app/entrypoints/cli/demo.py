@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -16,13 +17,12 @@ from ...settings import Settings, environment_of
 _PACKAGE: Final = __package__.partition(".")[0]
 _BOUNDARY: Final = "parakeet-stt-demo"
 _POLL_S: Final = 0.2
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our own address
 
 
 def demo(settings: Settings) -> int:
     """Start the service, send it the sample, print what it heard, and stay until Ctrl-C; the service's exit status."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    base = f"http://{host}:{settings.port}"
+    base = f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # whatever ends us, the service is told
     print(f"starting the service on {base} with the model `{settings.model}` (loading takes some seconds)", flush=True)
@@ -41,8 +41,9 @@ def demo(settings: Settings) -> int:
             print(f"\nsent:  {sample}")
             print(f"heard: {transcript['text']}\n")
             print("Try it yourself, with this file or one of your own:\n")
-            key = '-H "Authorization: Bearer $KEY" ' if settings.api_keys else ""  # which is for nobody else to read here
-            print(f"  curl {key}-F file=@{sample} {base}/v1/audio/transcriptions\n")
+            options = "--insecure " if settings.tls_cert else ""  # the certificate may well be for another name
+            options += '-H "Authorization: Bearer $KEY" ' if settings.api_keys else ""  # which is for nobody else to read here
+            print(f"  curl {options}-F file=@{sample} {base}/v1/audio/transcriptions\n")
             print("The service stays up until Ctrl-C.", flush=True)
             return service.wait()
         except KeyboardInterrupt:
@@ -52,10 +53,18 @@ def demo(settings: Settings) -> int:
                 service.send_signal(signal.SIGTERM)
 
 
+def _opener() -> urllib.request.OpenerDirector:
+    """Ask our own address: no proxy can reach it, and the certificate of the service may well be for another name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+
+
 def _wait_until_ready(base: str, service: "subprocess.Popen[bytes]") -> bool:
+    opener = _opener()
     while service.poll() is None:
         try:
-            with _DIRECT.open(f"{base}/readyz"):
+            with opener.open(f"{base}/readyz"):
                 return True
         except urllib.error.HTTPError as answer:
             answer.close()
@@ -72,7 +81,7 @@ def _transcribe(base: str, wav: bytes, keys: tuple[str, ...]) -> Any:
     if keys:
         headers["authorization"] = f"Bearer {keys[0]}"
     request = urllib.request.Request(f"{base}/v1/audio/transcriptions", body, headers)  # noqa: S310  # our own address
-    with _DIRECT.open(request) as answer:
+    with _opener().open(request) as answer:
         return json.load(answer)
 
 

@@ -21,16 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, defaults = given.pop("command"), given.pop("defaults")
     try:
         settings = read_settings({**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}, given)
+        if command == "demo":
+            from .demo import demo
+
+            return demo(settings)
+        from .serve import serve
+
+        return serve(settings)
     except SettingsError as fault:
         print(f"parakeet-stt: settings that cannot be used:\n{fault}", file=sys.stderr)
         return 2
-    if command == "demo":
-        from .demo import demo
-
-        return demo(settings)
-    from .serve import serve
-
-    return serve(settings)
 
 
 def _add_command(commands: Any, name: str, summary: str, defaults: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -14,6 +15,7 @@ from granian.server import Server
 from granian.server.common import AbstractServer
 
 from ...settings import Settings
+from .tls import check_tls
 from .worker import MODEL_FAILED, STOP_S, Starts, application
 
 MARGIN_S: Final = 5  # a worker that is still there so long after it should have ended is killed
@@ -21,7 +23,12 @@ _OTHER_FILES: Final = 1024  # what the interpreter, the model and libraries hold
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; 0 then, 1 if the model could not be had, the port is taken, or a second signal came."""
+    """Serve until SIGINT or SIGTERM; 0 then, 1 if the model could not be had, the port is taken, or a second signal came.
+
+    Raises:
+        SettingsError: The certificate or its key cannot be used.
+    """
+    check_tls(settings)
     if fault := _taken(settings):
         print(f"parakeet-stt: cannot listen on {settings.host}:{settings.port}: {fault}", file=sys.stderr)
         return 1
@@ -40,6 +47,8 @@ def serve(settings: Settings) -> int:
         workers_kill_timeout=math.ceil(settings.drain_s) + STOP_S + MARGIN_S,
         log_level=LogLevels.warning,
         process_name=None,
+        ssl_cert=_path(settings.tls_cert),
+        ssl_key=_path(settings.tls_key),
     )
     starts, orders = Starts(), _Orders(server)
     server.on_startup(orders.listen)
@@ -72,6 +81,10 @@ class _Orders:
         self.status = 1
         if not self._stopping:
             self._stop(number, frame)
+
+
+def _path(named: str) -> Path | None:
+    return Path(named) if named else None
 
 
 def _taken(settings: Settings) -> OSError | None:
