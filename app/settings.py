@@ -3,6 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -27,6 +28,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="File (PEM) with the certificate and its chain; with `tls_key`: only TLS is spoken.")
     ] = ""
     tls_key: Annotated[str, Meta(description="File (PEM, without a password) with the certificate's private key.")] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses and networks (`10.0.0.0/8`), separated by commas, of proxies whose `X-Forwarded-For` and"
+            " `X-Forwarded-Proto` are believed.",
+            extra={"each": ip_network},
+        ),
+    ] = ()
     api_keys: Annotated[
         tuple[
             Annotated[str, Meta(pattern=r"^[!-+\--~]+\Z")], ...
@@ -206,8 +215,8 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
             faults.append(f"{source}: no such setting" + (f"; did you mean {shown}?" if shown else ""))
             continue
         try:
-            values[field] = msgspec.convert(_plain(known[field], value), known[field].type, strict=False)
-        except msgspec.ValidationError as fault:
+            values[field] = _converted(known[field], value)
+        except (msgspec.ValidationError, ValueError) as fault:
             faults.append(f"{source}: {fault}" + ("" if is_secret(known[field]) else f", got {value!r}"))
     if bool(values.get("tls_cert")) != bool(values.get("tls_key")):
         faults.append("tls_cert, tls_key: TLS needs both, or neither")
@@ -234,7 +243,24 @@ def help_of(field: FieldInfo) -> str:
 
 def is_secret(field: FieldInfo) -> bool:
     """Tell whether the value must never be shown."""
-    return any(isinstance(meta, Meta) and (meta.extra or {}).get("secret", False) for meta in get_args(field.type)[1:])
+    return bool(_extra(field).get("secret", False))
+
+
+def _extra(field: FieldInfo) -> Mapping[str, Any]:
+    return next((meta.extra for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.extra), {})
+
+
+def _converted(field: FieldInfo, value: Any) -> Any:
+    """Return the value as the setting has it.
+
+    Raises:
+        msgspec.ValidationError, ValueError: It is none.
+    """
+    converted = msgspec.convert(_plain(field, value), field.type, strict=False)
+    if read := _extra(field).get("each"):
+        for part in converted:
+            read(part)
+    return converted
 
 
 def _plain(field: FieldInfo, value: Any) -> Any:

@@ -35,6 +35,7 @@ from .http.requests import RequestLog
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .http.upload_clock import UploadClock
 from .keys import Keys
+from .proxies import ProxyDoor
 from .watch import give_up_when_stuck
 from .websocket.host import LiveHost
 from .websocket.plain import hear
@@ -175,6 +176,7 @@ def create_app(
     doors = (
         UntilLeft(), clock, KeyDoor(keys), DrainDoor(drain), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog(),
         ReadOut(drain),
+        ProxyDoor(settings.trusted_proxies),
     )  # fmt: skip
     for door in doors:
         app.asgi_handler = door(app.asgi_handler)

@@ -1,5 +1,6 @@
 """The application with fakes behind its ports, in this process."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import msgspec
 import numpy as np
 from dependency_injector import providers
 from litestar import Litestar
@@ -72,6 +74,45 @@ def send(
     **fields: Any,
 ) -> httpx.Response:
     return client.post(path, files={"file": ("a.wav", wav() if data is None else data)}, data=fields, headers=headers)
+
+
+class Bare(msgspec.Struct):
+    """An answer as the server gets it, before anyone mends it; and whether the request's body was asked for before it."""
+
+    status: int = 0
+    headers: dict[bytes, bytes] = {}
+    body: bytes = b""
+    was_read: bool = False
+
+
+def ask_bare(
+    app: Litestar,
+    method: str,
+    path: str,
+    headers: Mapping[bytes, bytes] | None = None,
+    *,
+    body: bytes = b"",
+    peer: str = "127.0.0.1",
+) -> Bare:
+    """Ask as a server does on behalf of `peer`, an address; the application need not be running."""
+    answer = Bare()
+
+    async def receive() -> Any:
+        answer.was_read = answer.was_read or not answer.status
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answer.status, answer.headers = message["status"], dict(message["headers"])
+        answer.body += message.get("body", b"")
+
+    scope: Any = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http", "path": path,
+        "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": list((headers or {}).items()),
+        "client": (peer, 1), "server": ("127.0.0.1", 2),
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    return answer
 
 
 def check_envelope(

@@ -1,6 +1,5 @@
 """The doors of the service: who comes in, what other origins may read, and the shape of every refusal."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, Final
@@ -24,7 +23,7 @@ from app.entrypoints.keys import Keys, bearer_key
 from app.settings import Settings
 from app.testing.recognizers import FakeRecognizer
 
-from .service import PATIENCE_S, TRANSCRIPTIONS, Client, check_envelope, make_container
+from .service import PATIENCE_S, TRANSCRIPTIONS, Bare, Client, ask_bare, check_envelope, make_container
 
 KEY: Final = "sk-first/+=~"
 SECOND_KEY: Final = "sk-second"
@@ -116,36 +115,9 @@ def bearer(key: str | bytes) -> dict[bytes, bytes]:
     return {b"authorization": b"Bearer " + (key.encode() if isinstance(key, str) else key)}
 
 
-class Bare(msgspec.Struct):
-    """An answer as the server gets it, before anyone mends it; and whether the request's body was asked for before it."""
-
-    status: int = 0
-    headers: dict[bytes, bytes] = {}
-    body: bytes = b""
-    was_read: bool = False
-
-
-def ask_bare(method: str, path: str, headers: dict[bytes, bytes], *, body: bytes = b"") -> Bare:
+def ask_locked(method: str, path: str, headers: dict[bytes, bytes], *, body: bytes = b"") -> Bare:
     """Ask the locked application as a server does."""
-    answer = Bare()
-
-    async def receive() -> Any:
-        answer.was_read = answer.was_read or not answer.status
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            answer.status, answer.headers = message["status"], dict(message["headers"])
-        answer.body += message.get("body", b"")
-
-    scope: Any = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http", "path": path,
-        "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": list(headers.items()),
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
-    }  # fmt: skip
-    app, _ = make_app(LOCKED)
-    asyncio.run(app(scope, receive, send))
-    return answer
+    return ask_bare(make_app(LOCKED)[0], method, path, headers, body=body)
 
 
 # Keys
@@ -245,13 +217,13 @@ def test_a_bearer_key_is_found_among_the_headers() -> None:
 @pytest.mark.parametrize("path", [TRANSCRIPTIONS, "/transcribe", "/test/sent", "/nothing"])
 def test_the_body_of_a_refused_caller_is_not_read_before_the_answer(path: str) -> None:
     headers = {b"content-type": b"multipart/form-data; boundary=x", b"content-length": b"500000000"}
-    refused = ask_bare("POST", path, headers)
+    refused = ask_locked("POST", path, headers)
     assert (refused.status, refused.was_read) == (401, False)
     assert msgspec.json.decode(refused.body)["error"]["code"] == "invalid_api_key"
 
 
 def test_the_body_of_an_admitted_caller_is_read() -> None:
-    admitted = ask_bare("POST", "/test/sent", {b"content-type": b"application/json", **bearer(KEY)}, body=b'{"n": 1}')
+    admitted = ask_locked("POST", "/test/sent", {b"content-type": b"application/json", **bearer(KEY)}, body=b'{"n": 1}')
     assert (admitted.status, admitted.was_read) == (200, True)
 
 
@@ -497,7 +469,7 @@ def test_head_is_get_without_the_body(serve: Serve, path: str) -> None:
     ],
 )  # fmt: skip
 def test_no_answer_to_head_has_a_body(path: str, headers: dict[bytes, bytes], status: int) -> None:
-    answer = ask_bare("HEAD", path, headers)
+    answer = ask_locked("HEAD", path, headers)
     assert (answer.status, answer.body) == (status, b"")
     assert answer.headers[b"x-request-id"]
     assert int(answer.headers[b"content-length"]) > 0  # as GET would tell
@@ -530,5 +502,5 @@ def test_a_host_that_is_none_is_400(serve: Serve) -> None:
 
 
 def test_an_id_of_other_letters_is_replaced() -> None:
-    assert ask_bare("GET", "/healthz", {b"x-request-id": b"caf\xe9"}).headers[b"x-request-id"].startswith(b"req_")
-    assert ask_bare("GET", "/healthz", {b"x-request-id": b"cafe"}).headers[b"x-request-id"] == b"cafe"
+    assert ask_locked("GET", "/healthz", {b"x-request-id": b"caf\xe9"}).headers[b"x-request-id"].startswith(b"req_")
+    assert ask_locked("GET", "/healthz", {b"x-request-id": b"cafe"}).headers[b"x-request-id"] == b"cafe"

@@ -82,6 +82,8 @@ def test_all_faults_are_told_at_once(toml: Path) -> None:
         ("STT_MAX_REQUESTS", "0"), ("STT_MODEL", ""), ("STT_DEVICE", "gpu"), ("STT_DEVICE", "cuda:"), ("STT_DEVICE", "cuda:0\nx"),
         ("STT_PRECISION", "int8"), ("STT_LOG_LEVEL", "loud"), ("STT_LOG_FORMAT", "xml"),
         ("STT_CORS_ORIGINS", "https://a.example/"), ("STT_CORS_ORIGINS", "a.example"), ("STT_CORS_ORIGINS", "https://*.example"),
+        ("STT_TRUSTED_PROXIES", "proxy.example"), ("STT_TRUSTED_PROXIES", "10.0.0.1/8"), ("STT_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("STT_TRUSTED_PROXIES", "*"),
         ("STT_CORS_ORIGINS", "null"), ("STT_CORS_ORIGINS", "https://a.example https://b.example"),
     ],
 )  # fmt: skip
@@ -95,6 +97,7 @@ def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> N
         ("port", "1", 1), ("port", "65535", 65_535), ("max_audio_s", "604800", 604_800.0), ("linger_ms", "0", 0.0),
         ("device", "cuda:1", "cuda:1"), ("device", " cuda:1 ", "cuda:1"), ("precision", "bfloat16", "bfloat16"),
         ("window_s", "7.5", 7.5),
+        ("trusted_proxies", "10.0.0.0/8, ::1,192.0.2.1", ("10.0.0.0/8", "::1", "192.0.2.1")),
         ("cors_origins", "*", ("*",)), ("cors_origins", "http://[::1]:80,app://x", ("http://[::1]:80", "app://x")),
     ],
 )  # fmt: skip
@@ -194,6 +197,7 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         port=st.integers(1, 65_535),
         tls_cert=st.just("/etc/stt/cert.pem"),
         tls_key=st.just("/etc/stt/key.pem"),
+        trusted_proxies=st.lists(st.sampled_from(["10.0.0.0/8", "::1"])).map(tuple),
         api_keys=st.lists(names, max_size=4).map(tuple),
         cors_origins=st.lists(st.sampled_from(["*", "https://a.example", "http://localhost:3000"])).map(tuple),
         model=names,
