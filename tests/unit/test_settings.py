@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.settings import CONFIG_FILE, PREFIX, Settings, SettingsError, environment_of, fields, help_of, read_settings
 
-UNITS: Final = {"_s": "seconds", "_ms": "milliseconds", "_mb": "MB"}
+UNITS: Final = {"_s": "seconds", "_kb_s": "kB", "_ms": "milliseconds", "_mb": "MB"}
 
 
 @pytest.fixture
