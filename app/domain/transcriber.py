@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
+from contextlib import closing
 from typing import BinaryIO, Final
 
 import msgspec
@@ -14,7 +15,7 @@ from .audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
 from .cancel import CancelToken
 from .engine import Engine
 from .errors import AudioRejectedError, AudioTooShortError, CancelledError
-from .ports import AudioNormalizer, DecodeLimits, Options, VoiceDetector
+from .ports import AudioNormalizer, DecodeLimits, Options, RecognizerFacts, VoiceDetector
 from .seams import Joiner
 from .transcript import Transcript
 from .voice_activity import SpanRules, VoiceTrack
@@ -82,7 +83,10 @@ class Transcriber:
             CancelledError: `cancel` was set; queued work was withdrawn.
         """
         facts = self._engine.recognizer().facts  # before any decoding: without a model the work would be for nothing
-        source = _Source(self._normalizer, file, self._rules.limits, cancel)
+        with closing(_Source(self._normalizer, file, self._rules.limits, cancel)) as source:  # a decoder waits for nobody in vain
+            yield from self._parts(source, options, cancel, facts)
+
+    def _parts(self, source: "_Source", options: FileOptions, cancel: CancelToken, facts: RecognizerFacts) -> Iterator[Part]:
         single_pass_s, window_s = (min(asked, facts.longest_clip_s) for asked in (self._rules.single_pass_s, self._rules.window_s))
         head = source.read(single_pass_s)
         if head.size < SHORTEST_CLIP_S * MODEL_RATE_HZ:
@@ -153,6 +157,11 @@ class _Source:
     @property
     def heard_s(self) -> float:
         return self._heard / MODEL_RATE_HZ
+
+    def close(self) -> None:
+        """Give up what was not decoded yet."""
+        if isinstance(self._blocks, Generator):
+            self._blocks.close()
 
     def read(self, duration_s: float) -> Samples:
         """Return the next `duration_s` seconds, fewer at the end; `ended` tells that nothing is left."""

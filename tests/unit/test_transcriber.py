@@ -524,6 +524,24 @@ def test_a_failure_midway_withdraws_the_windows_after_it() -> None:
     assert len({id(clip) for clip in recognizer.heard}) < 20  # of 144 windows
 
 
+def test_a_file_that_fails_midway_is_not_decoded_on_and_its_decoder_is_let_go_at_once() -> None:
+    class Lending(GivenNormalizer):
+        let_go = False
+
+        def blocks(self, file: BinaryIO, *, limits: DecodeLimits) -> Iterator[Block]:
+            try:
+                yield from super().blocks(file, limits=limits)
+            finally:
+                self.let_go = True
+
+    normalizer = Lending(tone(3_600))
+    with transcribing(FakeRecognizer(fails_on=lambda _clip: True), normalizer) as transcriber:
+        with pytest.raises(RecognitionError) as failure:  # whose traceback keeps all that was under way alive
+            list(transcriber.transcribe(NO_FILE, OPTIONS, cancel=CancelToken()))
+        assert normalizer.let_go
+    assert failure.value
+
+
 def test_a_file_that_was_begun_is_finished_however_full_the_queue_is() -> None:
     gated, normalizer = GatedRecognizer(FakeRecognizer()), Watched(tone(300), reaches_s=100.0)
     with running(gated, max_waiting_s=1.0) as engine:

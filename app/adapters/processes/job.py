@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from ...domain.audio import MODEL_RATE_HZ, Samples
 from ...domain.errors import AudioRejectedError
@@ -59,7 +60,7 @@ class Job:
             n_known = min(self._still_to_skip, block.samples.size)
             self._still_to_skip -= n_known
             if n_known < block.samples.size:
-                pieces.append(block.samples[n_known:])
+                pieces.append(np.ascontiguousarray(block.samples[n_known:], np.float32))
             n_samples += block.samples.size - n_known
             truncated = truncated or block.truncated
             if n_samples >= _ENOUGH_SAMPLES or monotonic() >= until_s:
