@@ -13,7 +13,7 @@ from dependency_injector import providers
 
 from app.container import Container
 from app.domain.audio import Clip
-from app.domain.ports import Options, RecognizerFacts
+from app.domain.ports import DeviceMemory, Options, RecognizerFacts
 from app.domain.transcript import Token, Transcript
 from app.entrypoints.cli.serve import serve
 from app.settings import read_settings
@@ -29,6 +29,9 @@ class InstantRecognizer:
 
     def configuration(self) -> Mapping[str, Any]:
         return {}
+
+    def device_memory(self) -> DeviceMemory | None:
+        return None
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:  # noqa: ARG002  # the port's
         return [_transcript(clip.duration_s) for clip in clips]

@@ -18,7 +18,7 @@ from dependency_injector import providers
 from app.container import Container
 from app.domain.audio import MODEL_RATE_HZ, Clip
 from app.domain.errors import DeviceFailedError
-from app.domain.ports import Options, RecognizerFacts
+from app.domain.ports import DeviceMemory, Options, RecognizerFacts
 from app.domain.transcript import Transcript
 from app.entrypoints.cli.serve import serve
 from app.settings import read_settings
@@ -50,6 +50,9 @@ class TroubledRuler:
 
     def configuration(self) -> Mapping[str, Any]:
         return self._ruler.configuration()
+
+    def device_memory(self) -> DeviceMemory | None:
+        return None
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         heard = self._ruler.recognize(clips, options)

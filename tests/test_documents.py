@@ -31,7 +31,8 @@ AUDIO: Final = "docs/openai-audio.md"
 LIVE: Final = "docs/live.md"
 REALTIME: Final = "docs/realtime.md"
 OPERATIONS: Final = "docs/operations.md"
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, OPERATIONS, "training/README.md")
+METRICS: Final = "docs/metrics.md"
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, METRICS, OPERATIONS, "training/README.md")
 LINKS: Final = [
     pytest.param(document, target, id=f"{document} to {target}")
     for document in DOCUMENTS

@@ -68,6 +68,7 @@ class Engine:
         self._live_sessions = 0
         self._company = 1  # clips of the last batch
         self._after_live = False
+        self._n_withdrawn = 0
 
     @property
     def state(self) -> State:
@@ -76,6 +77,16 @@ class Engine:
     @property
     def queue(self) -> QueueFacts:
         return self._queue.facts
+
+    @property
+    def queue_lasts_s(self) -> float:
+        """How long what waits will take, in seconds, by the measured pace of files; 0.0 before anything ran."""
+        return self.queue.audio_s * self._calls.pace(live=False).per_padded_s / self._places
+
+    @property
+    def n_withdrawn(self) -> int:
+        """Clips that were taken out of the queue before a batch took them: cancelled, or asked for in vain."""
+        return self._n_withdrawn
 
     @property
     def loaded(self) -> "Future[Recognizer]":
@@ -119,7 +130,7 @@ class Engine:
             OverloadedError: It would wait too long.
         """
         self.recognizer()
-        if (lasts_s := self._queue_lasts_s()) > self._max_wait_s:
+        if (lasts_s := self.queue_lasts_s) > self._max_wait_s:
             told = f"the queue lasts {lasts_s:.0f} s, longer than the {self._max_wait_s:g} s that a file may wait; try again later"
             raise OverloadedError(told, retry_after_s=self._retry_after_s())
 
@@ -189,11 +200,8 @@ class Engine:
     def _not_ready(self) -> ModelNotReadyError:
         return ModelNotReadyError(_NOT_READY.get(self._state, "the model is not ready"), retry_after_s=_LOADING_RETRY_S)
 
-    def _queue_lasts_s(self) -> float:
-        return self.queue.audio_s * self._calls.pace(live=False).per_padded_s / self._places
-
     def _retry_after_s(self) -> int:
-        return min(_LONGEST_RETRY_S, max(1, math.ceil(self._queue_lasts_s())))
+        return min(_LONGEST_RETRY_S, max(1, math.ceil(self.queue_lasts_s)))
 
     def _begin(self) -> None:
         try:
@@ -288,4 +296,4 @@ class Engine:
 
     def _withdraw(self, ticket: int) -> None:
         with self._changed:
-            self._queue.take(ticket)
+            self._n_withdrawn += self._queue.take(ticket) is not None

@@ -29,6 +29,14 @@ class RecognizerFacts(msgspec.Struct, frozen=True, kw_only=True):
     demonstration: bool = False  # True: real, but nobody should rely on what it writes
 
 
+class DeviceMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a device with memory of its own, in bytes."""
+
+    total_bytes: int
+    used_bytes: int  # by whatever process
+    reserved_bytes: int  # by this one
+
+
 class Recognizer(Protocol):
     """Writes down what clips say. Only the engine's owner threads call it."""
 
@@ -37,6 +45,9 @@ class Recognizer(Protocol):
 
     def configuration(self) -> Mapping[str, Any]:
         """Return the model's resolved configuration as plain mappings, lists and scalars, for operators to read."""
+
+    def device_memory(self) -> DeviceMemory | None:
+        """Return how full the device is, None if its memory is the machine's; any thread may ask, at any time."""
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         """Transcribe a batch.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from time import time
+from time import perf_counter, time
 from typing import Any, Final
 
 import structlog
@@ -28,13 +28,15 @@ from .http.doors import HeadAsGet, KeyDoor, OriginDoor, ReadOut, UntilLeft
 from .http.drain_door import DrainDoor
 from .http.form import Form, read_form
 from .http.health import health, readiness
-from .http.metrics import Metrics, metrics
+from .http.metrics import metrics
 from .http.models import list_models, retrieve_model
 from .http.openapi import describe
-from .http.requests import RequestLog
+from .http.requests import RequestLog, note
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .http.upload_clock import UploadClock
 from .keys import Keys
+from .metrics.registry import Metrics
+from .metrics.requests import CountingDoor
 from .proxies import ProxyDoor
 from .watch import give_up_when_stuck
 from .websocket.host import LiveHost
@@ -64,16 +66,17 @@ def create_app(
     engine: Engine = container.engine()
     drain = drain or Drain()
     bridge = Bridge(workers=settings.max_requests, deadline_s=settings.deadline_s, drain=drain)
+    numbers = Metrics(engine, n_live=lambda: live.n_open)
     live = LiveHost(
         engine,
         container.detector,
         container.normalizer,
         max_sessions=settings.max_live_sessions,
         max_backlog_s=settings.live_backlog_s,
+        watch=numbers.live.watch,
     )
     keys = Keys(settings.api_keys)
     client_secrets = ClientSecrets(time)
-    numbers = Metrics(engine, live)
     started_unix_s = int(time())
 
     def provide_settings() -> Settings:
@@ -111,7 +114,9 @@ def create_app(
         engine.check_room()  # before the body is read: to refuse must stay cheap when there is most to refuse
         bridge.check_room()
         content_type = request.headers.get("content-type", "")
+        began_s = perf_counter()
         with await read_form(content_type, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
+            note(receive_ms=round(1000 * (perf_counter() - began_s), 1))
             yield form
 
     @asynccontextmanager
@@ -173,8 +178,10 @@ def create_app(
     # Around all of it, as Litestar's own middleware sees no request that no route takes. The last is the outermost: what
     # the others answer has an id too, and a browser may read a 401.
     clock = UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s)
+    counting = CountingDoor(numbers.requests, [route.path_format for route in app.routes])
     doors = (
-        UntilLeft(), clock, KeyDoor(keys), DrainDoor(drain), OriginDoor(settings.cors_origins), HeadAsGet(), RequestLog(),
+        UntilLeft(), clock, KeyDoor(keys), DrainDoor(drain), counting, OriginDoor(settings.cors_origins), HeadAsGet(),
+        RequestLog(),
         ReadOut(drain),
         ProxyDoor(settings.trusted_proxies),
     )  # fmt: skip

@@ -57,6 +57,14 @@ class RecognizerContract:
             for transcript in _recognized(recognizer, [clip, spoken])[:1]:
                 _check_tokens(transcript, clip)
 
+    def test_memory_is_told_of_devices_that_have_their_own(self, recognizer: Recognizer) -> None:
+        memory = recognizer.device_memory()
+        if memory is None:
+            assert not recognizer.facts.device.startswith("cuda")
+        else:
+            assert 0 <= memory.reserved_bytes <= memory.total_bytes
+            assert 0 < memory.used_bytes <= memory.total_bytes
+
     def test_the_shortest_clips_are_taken(self, recognizer: Recognizer, spoken: Clip) -> None:
         loud = int(np.abs(spoken.samples).argmax())
         tiny = [Clip(spoken.samples[loud : loud + n_samples]) for n_samples in _TINY_SAMPLES]

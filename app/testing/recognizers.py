@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ..domain.audio import Clip
-from ..domain.ports import Options, RecognizerFacts
+from ..domain.ports import DeviceMemory, Options, RecognizerFacts
 from ..domain.transcript import Token, Transcript
 
 FAKE_FACTS: Final = RecognizerFacts(
@@ -59,6 +59,9 @@ class FakeRecognizer:
     def configuration(self) -> Mapping[str, Any]:
         return {"model": self._facts.model_id, "facts": msgspec.to_builtins(self._facts, builtin_types=())}
 
+    def device_memory(self) -> DeviceMemory | None:
+        return None
+
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         """Answer as told.
 
@@ -100,6 +103,9 @@ class GatedRecognizer:
 
     def configuration(self) -> Mapping[str, Any]:
         return self._inner.configuration()
+
+    def device_memory(self) -> DeviceMemory | None:
+        return self._inner.device_memory()
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         self.entered.set()

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.audio import MODEL_RATE_HZ, Clip, Samples
-from ..domain.ports import Options, RecognizerFacts
+from ..domain.ports import DeviceMemory, Options, RecognizerFacts
 from ..domain.transcript import Token, Transcript
 from .recognizers import check_batch
 
@@ -123,6 +123,9 @@ class RulerRecognizer:
 
     def configuration(self) -> Mapping[str, Any]:
         return {"model": self._facts.model_id, "least_share": self._least_share}
+
+    def device_memory(self) -> DeviceMemory | None:
+        return None
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         """Read each clip alone.

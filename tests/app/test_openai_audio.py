@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import msgspec
@@ -519,6 +519,10 @@ def test_a_client_that_leaves_before_its_answer_cancels_the_rest(tmp_path: Path,
         assert left_in(tmp_path) == []
         (finished,) = [event for event in logs if event["event"] == "request_finished"]
         assert finished["left"] is True
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", app)), base_url="http://test") as client:
+            told = (await client.get("/metrics")).text
+        assert f'stt_cancelled_requests_total{{route="{TRANSCRIPTIONS}"}} 1.0' in told
+        assert "stt_withdrawn_clips_total 7.0" in told
 
     running_in_windows(lambda app, _recognizer, engine: check(app, engine), gated)
 

@@ -22,7 +22,7 @@ from app.domain.errors import (
     RecognitionError,
 )
 from app.domain.pace import BatchReport
-from app.domain.ports import Options, Recognizer, RecognizerFacts
+from app.domain.ports import DeviceMemory, Options, Recognizer, RecognizerFacts
 from app.domain.transcript import Transcript
 from app.testing.recognizers import FAKE_FACTS, FakeRecognizer, GatedRecognizer
 
@@ -43,6 +43,9 @@ class MiscountingRecognizer:
 
     def configuration(self) -> Mapping[str, Any]:
         return self._inner.configuration()
+
+    def device_memory(self) -> DeviceMemory | None:
+        return self._inner.device_memory()
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         results = self._inner.recognize(clips, options)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ...domain.errors import DeviceFailedError, ModelUnavailableError
+from ...domain.ports import DeviceMemory
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +74,15 @@ def watched() -> Iterator[None]:
         raise
     except torch.AcceleratorError as failure:
         raise DeviceFailedError("the CUDA device failed; start the service again") from failure
+
+
+def memory_of(device: "torch.device") -> DeviceMemory:
+    """Return how full the device is; what PyTorch's cache holds counts as reserved, whether or not a tensor lies there."""
+    import torch
+
+    free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+    reserved_bytes = torch.cuda.memory_reserved(device)
+    return DeviceMemory(total_bytes=total_bytes, used_bytes=total_bytes - free_bytes, reserved_bytes=reserved_bytes)
 
 
 def graphs_of(model: Any) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...domain.audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
 from ...domain.errors import ModelUnavailableError
-from ...domain.ports import Options, RecognizerFacts
+from ...domain.ports import DeviceMemory, Options, RecognizerFacts
 from ...domain.transcript import Transcript
 from . import cpu, cuda
 from .decoding import Decoded, Decoder, Model
@@ -117,6 +117,10 @@ class NemoRecognizer:
         from omegaconf import OmegaConf
 
         return cast("dict[str, Any]", OmegaConf.to_container(self._model.cfg, resolve=True, enum_to_str=True))
+
+    def device_memory(self) -> DeviceMemory | None:
+        """Return how full the CUDA device is, None on a CPU."""
+        return cuda.memory_of(self._device) if self._on_cuda else None
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         """Transcribe a batch, as the port says.

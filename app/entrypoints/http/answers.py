@@ -83,6 +83,7 @@ def answer_http_exception(request: AnyRequest, failure: HTTPException) -> Respon
     told, param = _fault(failure)
     if row is NOT_FOUND:
         told = f"there is nothing at {request.method} {request.scope['path'][:200]}"
+    note(error=row.code)
     headers = {name.lower(): value for name, value in (failure.headers or {}).items() if name.lower() in _KEPT_HEADERS}
     return error_answer(row, body_of(row, told, param=param), headers)
 

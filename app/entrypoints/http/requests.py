@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Final
@@ -26,6 +26,11 @@ _facts: Final[ContextVar[dict[str, object]]] = ContextVar("facts")
 def note(**facts: object) -> None:
     """Add facts to the event that ends this request; for whoever works on it, in whatever task."""
     _facts.get({}).update(facts)
+
+
+def noted() -> Mapping[str, object]:
+    """Return what was noted of this request so far."""
+    return _facts.get({})
 
 
 def begin_request(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, dict[str, object]]:

@@ -13,8 +13,9 @@ from litestar.types import Receive, Send
 
 from ...domain.errors import SpeechError
 from ...domain.transcriber import Part
-from ..errors import body_of_failure, internal_body
+from ..errors import INTERNAL, body_of_failure, internal_body, row_of
 from .bodies import Heard, TextDelta, TextDone, log_probabilities, token_usage
+from .requests import note
 
 log = structlog.stdlib.get_logger()
 
@@ -75,9 +76,11 @@ async def _events(first: Part, rest: AsyncGenerator[Part, None], *, logprobs: bo
         told = log_probabilities(transcript.tokens) if logprobs else None
         yield _frame(TextDone(text=transcript.text, logprobs=told, usage=token_usage(heard)))
     except SpeechError as failure:
+        note(error=row_of(failure).code)
         yield _frame(body_of_failure(failure))
     except Exception as failure:
         log.error("stream_failed", exc_info=failure)
+        note(error=INTERNAL.code)
         yield _frame(internal_body())
 
 

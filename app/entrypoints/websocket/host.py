@@ -15,6 +15,7 @@ from ...domain.live_events import Event, Request, Step
 from ...domain.pcm import Encoding
 from ...domain.ports import AudioNormalizer, VoiceDetector
 from ...domain.transcript import Transcript
+from ..metrics.live import SessionWatch
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -36,10 +37,12 @@ class LiveHost:
         *,
         max_sessions: int,
         max_backlog_s: float,
+        watch: Callable[[], SessionWatch],
     ) -> None:
-        """Prepare; `detector` and `normalizer` are asked for once the engine has loaded them."""
+        """Prepare; `detector` and `normalizer` are asked for once the engine has loaded them, `watch` for what times a session."""
         self._engine, self._detector, self._normalizer = engine, detector, normalizer
         self._max_sessions, self._max_backlog_s = max_sessions, max_backlog_s
+        self._watch = watch
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="live")
         self._n_open = 0
 
@@ -65,7 +68,9 @@ class LiveHost:
             raise OverloadedError(f"all {self._max_sessions} live sessions are taken; try again later", retry_after_s=_RETRY_S)
         sound = self._sound(encoding, rate_hz)
         session = LiveSession(self._detector(), sound, rules, longest_clip_s=facts.longest_clip_s)
-        connection = LiveConnection(session, self._engine, self._workers, emit, self._sound, max_backlog_s=self._max_backlog_s)
+        connection = LiveConnection(
+            session, self._engine, self._workers, emit, self._sound, watch=self._watch(), max_backlog_s=self._max_backlog_s
+        )
         self._n_open += 1
         try:
             with self._engine.live_session():
@@ -93,10 +98,12 @@ class LiveConnection:
         emit: Emit,
         sound: Callable[[Encoding, int], Sound],
         *,
+        watch: SessionWatch,
         max_backlog_s: float,
     ) -> None:
         self._session, self._engine, self._workers, self._emit, self._sound = session, engine, workers, emit, sound
         self._max_backlog_s = max_backlog_s
+        self._watch, self._arrived_s = watch, 0.0
         self._turn = asyncio.Lock()
         self._answers: dict[int, Future[Transcript]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,6 +120,7 @@ class LiveConnection:
         Raises:
             OverloadedError: More sound waits to be recognised than one session may leave waiting; the session cannot go on.
         """
+        self._arrived_s = monotonic()
         for at in range(0, len(data), _PIECE_BYTES):
             await self._call(partial(self._session.push, data[at : at + _PIECE_BYTES]), on_worker=True)
         if self._session.backlog_s > self._max_backlog_s:
@@ -171,6 +179,7 @@ class LiveConnection:
             await self._do(step)
 
     async def _do(self, step: Step) -> None:
+        self._watch.heard(self._session.heard_s, self._arrived_s)
         for ticket in step.withdrawn:
             if answer := self._answers.get(ticket):
                 answer.cancel()
@@ -180,6 +189,7 @@ class LiveConnection:
             self._tasks.add(task)
             task.add_done_callback(self._ended)
         for event in step.events:
+            self._watch.told(event, monotonic())
             await self._emit(event)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -248,8 +248,8 @@ async def _conversation(client: LiveSocket, protocol: str, subprotocol: str | No
         outcome = "cancelled"
         raise
     finally:
-        elapsed_s = round(perf_counter() - started_s, 3)
-        log.info("live_session_finished", protocol=protocol, outcome=outcome, elapsed_s=elapsed_s, **facts)
+        facts.update(protocol=protocol, outcome=outcome)
+        log.info("live_session_finished", elapsed_s=round(perf_counter() - started_s, 3), **facts)
 
 
 def close_code(failure: SpeechError) -> int:
