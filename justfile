@@ -14,7 +14,7 @@ serve *flags:
 
 # Run every test that needs neither a GPU nor the model hub
 test *arguments:
-    uv run pytest -m "not gpu and not hub" {{arguments}}
+    uv run pytest -m "not gpu and not hub and not deploy" {{arguments}}
 
 # Check format, style, types and imports
 lint:
@@ -43,6 +43,16 @@ live-long *flags:
 # Look for word errors at the seams of an hour of known sentences
 seams *flags:
     uv run python -m bench.seams {{flags}}
+
+# Check deploy/ with promtool, docker-compose, kubernetes-validate and nginx in front of a running service; installs none of them
+deploy-check:
+    uv run --group deploy python deploy/check.py
+
+# Take the newest versions that pyproject.toml allows into the lock, and run what must pass
+update:
+    uv lock --upgrade
+    just lint
+    just test
 
 # Make the bundled model anew: text, speech, training, evaluation (hours; see training/README.md)
 train-bundled *flags:

@@ -32,7 +32,9 @@ LIVE: Final = "docs/live.md"
 REALTIME: Final = "docs/realtime.md"
 OPERATIONS: Final = "docs/operations.md"
 METRICS: Final = "docs/metrics.md"
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, METRICS, OPERATIONS, "training/README.md")
+RUNBOOK: Final = "docs/runbook.md"
+DEPLOYMENT: Final = "docs/deployment.md"
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, METRICS, OPERATIONS, RUNBOOK, DEPLOYMENT, "training/README.md")
 LINKS: Final = [
     pytest.param(document, target, id=f"{document} to {target}")
     for document in DOCUMENTS
