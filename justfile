@@ -48,6 +48,24 @@ seams *flags:
 deploy-check:
     uv run --group deploy python deploy/check.py
 
+# Build the documentation into site/; a broken link, or a page that loads anything from another host, is an error
+docs *flags:
+    NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --quiet --strict {{flags}}
+    ! grep -rE --include='*.html' '(src|<link[^>]*href)="?(https?:)?//' site
+
+# Resolve the lowest versions that pyproject.toml allows, install them elsewhere, and import every module with them
+lowest:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
+    cp -r app pyproject.toml setup.py README.md LICENSE "$folder"
+    cd "$folder"
+    uv lock --resolution lowest-direct
+    env -u VIRTUAL_ENV uv sync --frozen --no-dev --extra nemo --extra silero --extra torchaudio --extra server
+    .venv/bin/python -W ignore -c 'import importlib, pkgutil, parakeet_stt as p
+    names = [m.name for m in pkgutil.walk_packages(p.__path__, "parakeet_stt.") if "testing" not in m.name and "__main__" not in m.name]
+    [importlib.import_module(name) for name in names]; print(len(names), "modules import")'
+
 # Take the newest versions that pyproject.toml allows into the lock, and run what must pass
 update:
     uv lock --upgrade

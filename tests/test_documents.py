@@ -31,10 +31,8 @@ AUDIO: Final = "docs/openai-audio.md"
 LIVE: Final = "docs/live.md"
 REALTIME: Final = "docs/realtime.md"
 OPERATIONS: Final = "docs/operations.md"
-METRICS: Final = "docs/metrics.md"
-RUNBOOK: Final = "docs/runbook.md"
-DEPLOYMENT: Final = "docs/deployment.md"
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", AUDIO, LIVE, REALTIME, METRICS, OPERATIONS, RUNBOOK, DEPLOYMENT, "training/README.md")
+GUIDES: Final = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES, "training/README.md")
 LINKS: Final = [
     pytest.param(document, target, id=f"{document} to {target}")
     for document in DOCUMENTS
