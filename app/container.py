@@ -1,7 +1,11 @@
 """The one place that knows both sides: which adapter fills which port."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from importlib import import_module
+from operator import attrgetter
 from time import monotonic
+from typing import Any, Final
 
 import structlog
 from dependency_injector import containers, providers
@@ -12,12 +16,14 @@ from .adapters.silero.detector import SileroVoiceDetector
 from .adapters.torchaudio.normalizer import TorchaudioNormalizer
 from .domain.batching import BatchRules
 from .domain.engine import Engine
-from .domain.errors import SpeechError
+from .domain.errors import ModelUnavailableError, SpeechError
 from .domain.ports import AudioNormalizer, DecodeLimits, Recognizer, VoiceDetector
 from .domain.transcriber import Transcriber, TranscriberRules
 from .settings import Settings
 
 log = structlog.stdlib.get_logger()
+
+_PORT: Final = ("facts", "configuration", "recognize")  # what a `Recognizer` has
 
 
 def _load_all(container: "Container") -> Recognizer:
@@ -40,6 +46,33 @@ def _decode_processes(parts: ExitStack, settings: Settings) -> ProcessNormalizer
         on_trouble=_log_trouble,
     )
     return parts.enter_context(closing(normalizer))
+
+
+def _recognizer(settings: Settings) -> Recognizer:
+    """Build the recogniser that the settings name.
+
+    Raises:
+        ModelUnavailableError: There is no such model or factory, or what the factory made is no recogniser.
+    """
+    if settings.recognizer == "nemo":
+        return NemoRecognizer(model=settings.model, device=settings.device, precision=settings.precision, on_progress=_log_progress)
+    made = _factory(settings.recognizer)(settings)
+    if missing := [name for name in _PORT if not hasattr(made, name)]:
+        told = f"STT_RECOGNIZER={settings.recognizer} made a {type(made).__name__}, which has no {', '.join(missing)}"
+        raise ModelUnavailableError(f"{told}: it is no `Recognizer` (docs/embedding.md)")
+    recognizer: Recognizer = made
+    return recognizer
+
+
+def _factory(place: str) -> Callable[[Settings], Any]:
+    module, _, name = place.partition(":")
+    try:
+        found: Callable[[Settings], Any] = attrgetter(name)(import_module(module))
+    except (ImportError, AttributeError) as fault:
+        raise ModelUnavailableError(f"STT_RECOGNIZER={place} cannot be imported: {fault}") from fault
+    if not callable(found):
+        raise ModelUnavailableError(f"STT_RECOGNIZER={place} names nothing that can be called; it must be a factory")
+    return found
 
 
 def _batch_rules(settings: Settings) -> BatchRules:
@@ -87,13 +120,7 @@ class Container(containers.DeclarativeContainer):
     normalizer: providers.Provider[AudioNormalizer] = providers.ThreadSafeSingleton(
         _decode_processes, parts=parts, settings=settings
     )
-    recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(
-        NemoRecognizer,
-        model=settings.provided.model,
-        device=settings.provided.device,
-        precision=settings.provided.precision,
-        on_progress=_log_progress,
-    )
+    recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(_recognizer, settings)
     engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
         Engine,
         load=providers.Callable(_load_all, __self__).provider,

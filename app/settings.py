@@ -53,6 +53,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(min_length=1, description="`bundled`, the path of a .nemo file, or a hub id."),
     ] = "nvidia/parakeet-tdt-0.6b-v2"
+    recognizer: Annotated[
+        str,
+        Meta(
+            pattern=r"^(nemo|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\Z",
+            description="`nemo`, or `module:factory` of a recogniser of another make.",
+        ),
+    ] = "nemo"
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)\Z", description="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],

@@ -9,15 +9,58 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
+EXAMPLES: Final = ROOT / "examples"
 _IMPORT_ALL: Final = """
 import importlib, pkgutil, sys
 import parakeet_stt
 assert parakeet_stt.__file__.startswith(sys.argv[1]), parakeet_stt.__file__
 names = [found.name for found in pkgutil.walk_packages(parakeet_stt.__path__, "parakeet_stt.")]
 names.remove("parakeet_stt.__main__")
+made_of_torch = "parakeet_stt.adapters.nemo.layers"  # its classes are torch's; it is imported when a model is loaded
+names.remove(made_of_torch)
 for name in names:
     importlib.import_module(name)
 print(len(names), "torch" in sys.modules, "nemo" in sys.modules)
+importlib.import_module(made_of_torch)
+"""
+_IMPORT_BARE: Final = """
+import sys
+import parakeet_stt
+heavy = ("numpy", "msgspec", "litestar", "torch", "torchaudio", "nemo", "silero_vad", "av")
+print([name for name in heavy if name in sys.modules], end=" ")
+for name in parakeet_stt.__all__:
+    getattr(parakeet_stt, name)
+print([name for name in heavy[3:] if name in sys.modules])
+"""
+_RUN_PYTEST: Final = """
+import os, sys
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+import pytest
+sys.exit(pytest.main(["-c", "/dev/null", "--rootdir", ".", *sys.argv[1:]]))
+"""
+_ASK_MOUNTED: Final = """
+import os, sys, time
+import app
+from litestar.testing import TestClient
+os.environ["STT_RECOGNIZER"] = "telephone_keys:TelephoneKeys"  # no model to load: this is about the mount
+os.environ["STT_API_KEYS"] = "sesame"
+for name in ("mounted_in_starlette", "mounted_in_litestar"):
+    with TestClient(__import__(name).app) as client:
+        home = client.get("/")
+        print(name, home.status_code, home.text.strip())
+        while client.get("/speech/readyz").status_code == 503:
+            time.sleep(0.05)
+        health, ready = client.get("/speech/healthz"), client.get("/speech/readyz")
+        print(name, health.status_code, health.json(), ready.status_code, ready.json()["model"])
+        refused = client.get("/speech/v1/models")
+        print(name, refused.status_code, refused.json()["error"]["code"])
+        client.headers["authorization"] = "Bearer sesame"
+        heard = client.post("/speech/v1/audio/transcriptions", files={"file": open(sys.argv[1], "rb")})
+        print(name, heard.status_code, heard.json())
+        with client.websocket_connect("/speech/ws") as socket:
+            socket.send_text('{"type": "finish"}')
+            print(name, socket.receive_json())
+print(app.OWNER)
 """
 
 
@@ -71,3 +114,45 @@ def test_a_service_with_an_app_of_its_own_keeps_it(installed: Path, tmp_path: Pa
     (tmp_path / "app" / "__init__.py").write_text("OWNER = 'somebody else'\n")
     code = "import app, parakeet_stt.entrypoints.app, parakeet_stt.container; print(app.OWNER)"
     assert python(code, path=[tmp_path, installed], cwd=tmp_path) == "somebody else\n"
+
+
+def test_importing_the_package_loads_nothing_and_its_names_load_no_model_runtime(installed: Path, tmp_path: Path) -> None:
+    assert python(_IMPORT_BARE, path=[installed], cwd=tmp_path) == "[] []\n"
+
+
+def test_each_adapter_comes_without_the_others(installed: Path, tmp_path: Path) -> None:
+    others = {
+        "SileroVoiceDetector": ("nemo", "av", "litestar", "dependency_injector", "structlog"),
+        "TorchaudioNormalizer": ("nemo", "silero_vad", "litestar", "dependency_injector", "structlog"),
+    }
+    for name, foreign in others.items():
+        code = f"import sys, parakeet_stt; parakeet_stt.{name}(); print([n for n in {foreign!r} if n in sys.modules])"
+        assert python(code, path=[installed], cwd=tmp_path) == "[]\n", name
+
+
+def test_the_api_is_mounted_in_a_service_with_an_app_of_its_own(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("OWNER = 'somebody else'\n")
+    told = python(_ASK_MOUNTED, str(ROOT / "app" / "samples" / "hello.wav"), path=[tmp_path, installed, EXAMPLES], cwd=tmp_path)
+    assert told.splitlines() == [
+        "mounted_in_starlette 200 speech is at /speech",
+        "mounted_in_starlette 200 {'status': 'ok'} 200 telephone-keys",
+        "mounted_in_starlette 401 invalid_api_key",
+        "mounted_in_starlette 200 {'text': '', 'usage': {'type': 'duration', 'seconds': 3.42}}",
+        "mounted_in_starlette {'status': 'finished'}",
+        "mounted_in_litestar 200 speech is at /speech",
+        "mounted_in_litestar 200 {'status': 'ok'} 200 telephone-keys",
+        "mounted_in_litestar 401 invalid_api_key",
+        "mounted_in_litestar 200 {'text': '', 'usage': {'type': 'duration', 'seconds': 3.42}}",
+        "mounted_in_litestar {'status': 'finished'}",
+        "somebody else",
+    ]
+
+
+def test_the_example_of_a_recogniser_is_short_and_passes_the_contract_suite_that_is_shipped(
+    installed: Path, tmp_path: Path
+) -> None:
+    assert len((EXAMPLES / "telephone_keys.py").read_text().splitlines()) < 60
+    suite = str(EXAMPLES / "test_telephone_keys.py")
+    told = python(_RUN_PYTEST, suite, "--noconftest", "-p", "no:cacheprovider", "-q", path=[installed, EXAMPLES], cwd=tmp_path)
+    assert "13 passed" in told

@@ -5,11 +5,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 from dependency_injector import providers
 
 from app.container import Container
+from app.domain.audio import Clip
 from app.domain.engine import Engine
+from app.domain.errors import ModelUnavailableError
+from app.domain.ports import Options
 from app.domain.transcriber import Transcriber
 from app.settings import Settings
 from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
@@ -71,3 +75,28 @@ def test_importing_and_wiring_load_no_model_runtime() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (found.stdout.strip(), found.stderr) == ("[]", "")
+
+
+def made_here(settings: Settings) -> FakeRecognizer:
+    return FakeRecognizer(says=settings.model)
+
+
+def test_a_recogniser_of_another_make_is_built_from_the_settings() -> None:
+    recognizer = Container(settings=Settings(recognizer=f"{__name__}:made_here", model="mine")).recognizer()
+    assert isinstance(recognizer, FakeRecognizer)
+    (heard,) = recognizer.recognize([Clip(np.ones(16_000, np.float32))], [Options()])
+    assert heard.text == "mine"
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("nowhere.at.all:make", "cannot be imported: No module named 'nowhere'"),
+        (f"{__name__}:nobody", "cannot be imported: .* has no attribute 'nobody'"),
+        (f"{__name__}:REPOSITORY.name", "names nothing that can be called"),
+        ("builtins:repr", "made a str, which has no facts, configuration, recognize"),
+    ],
+)
+def test_what_is_no_recogniser_is_refused_with_the_setting_and_the_reason(place: str, told: str) -> None:
+    with pytest.raises(ModelUnavailableError, match=f"STT_RECOGNIZER={place} {told}"):
+        Container(settings=Settings(recognizer=place)).recognizer()

@@ -201,6 +201,7 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         api_keys=st.lists(names, max_size=4).map(tuple),
         cors_origins=st.lists(st.sampled_from(["*", "https://a.example", "http://localhost:3000"])).map(tuple),
         model=names,
+        recognizer=st.sampled_from(["nemo", "their.module:Factory.make"]),
         device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
         precision=st.sampled_from(["auto", "float32", "bfloat16", "float16"]),
         model_aliases=st.lists(names, max_size=4).map(tuple),

@@ -1,0 +1,70 @@
+"""A model in somebody else's process: the façade over files and live sound, with fakes behind the ports."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+
+from app.domain.cancel import CancelToken
+from app.domain.errors import AudioRejectedError, CancelledError, ModelUnavailableError
+from app.domain.live import LiveRules
+from app.domain.live_events import Event
+from app.domain.live_events import Final as FinalEvent
+from app.entrypoints.embedded import SpeechToText, load
+from app.settings import Settings
+from app.testing.recognizers import FakeRecognizer
+from tests.app.service import make_container, wav
+
+TEXT: Final = "Nobody else may read this."
+
+
+@pytest.fixture
+def speech() -> Iterator[SpeechToText]:
+    with SpeechToText(make_container(Settings(), lambda: FakeRecognizer(TEXT))) as loaded:
+        yield loaded
+
+
+def test_a_file_is_heard_by_path_and_by_handle(speech: SpeechToText, tmp_path: Path) -> None:
+    (path := tmp_path / "a.wav").write_bytes(wav(2.0))
+    assert speech.hear(path).text == speech.hear(str(path)).text == speech.hear(io.BytesIO(wav(2.0))).text == TEXT
+    assert speech.facts.model_id == "fake"
+
+
+def test_the_last_part_tells_how_long_the_file_is(speech: SpeechToText) -> None:
+    parts = list(speech.transcribe(io.BytesIO(wav(2.0))))
+    assert [part.last for part in parts] == [False, True]
+    assert parts[-1].heard_s == 2.0
+
+
+def test_failures_are_those_of_the_domain(speech: SpeechToText, tmp_path: Path) -> None:
+    with pytest.raises(AudioRejectedError):
+        speech.hear(io.BytesIO(b"no audio"))
+    with pytest.raises(FileNotFoundError):
+        speech.hear(tmp_path / "missing.wav")
+    (cancel := CancelToken()).cancel()
+    with pytest.raises(CancelledError):
+        list(speech.transcribe(io.BytesIO(wav()), cancel=cancel))
+
+
+def test_live_sound_is_written_down(speech: SpeechToText) -> None:
+    told: list[Event] = []
+
+    async def tell(event: Event) -> None:
+        told.append(event)
+
+    async def talk() -> None:
+        async with speech.live(tell, LiveRules(), encoding="pcm_f32le", rate_hz=8_000) as session:
+            await session.push(np.full(8_000, 0.25, np.float32).tobytes())
+            await session.finish()
+
+    asyncio.run(talk())
+    assert [event.transcript.text for event in told if isinstance(event, FinalEvent)] == [TEXT]
+
+
+def test_a_model_that_cannot_be_had_is_said() -> None:
+    with pytest.raises(ModelUnavailableError, match="STT_RECOGNIZER=nowhere:make cannot be imported"):
+        load(Settings(recognizer="nowhere:make"))
