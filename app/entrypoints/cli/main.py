@@ -3,43 +3,95 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
-from ...settings import SettingsError, fields, help_of, read_settings
+from ...settings import Settings, SettingsError, fields, help_of, read_settings
+
+_OF_THE_MODEL: Final = ("model", "recognizer", "device", "precision")
+_OF_FILES: Final = (*_OF_THE_MODEL, "max_upload_mb", "max_audio_s", "single_pass_s", "window_s", "log_level")
+_SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the flag is stronger."
+_DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
+_TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 for success, 1 for a failure, 2 for a wrong call or wrong settings."""
-    parser = argparse.ArgumentParser(prog="parakeet-stt", description="Speech-to-text behind the OpenAI Audio API.")
-    parser.add_argument("--version", action="version", version=version("parakeet-stt"))
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_command(commands, "serve", "Run the service. Every flag is also a variable STT_<NAME>; the flag is stronger.", {})
-    _add_command(commands, "demo", "Run the service with the bundled model, and have it transcribe a sample.", {"model": "bundled"})
-    given = vars(parser.parse_args(arguments))
+    given = vars(parser().parse_args(arguments))
     command, defaults = given.pop("command"), given.pop("defaults")
     try:
-        settings = read_settings({**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}, given)
-        if command == "demo":
-            from .demo import demo
-
-            return demo(settings)
-        from .serve import serve
-
-        return serve(settings)
+        flags = {name: given.pop(name) for name in fields() if name in given}
+        settings = read_settings({**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}, flags)
+        return _run(command, given, settings)
     except SettingsError as fault:
         print(f"parakeet-stt: settings that cannot be used:\n{fault}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130  # as shells say it
 
 
-def _add_command(commands: Any, name: str, summary: str, defaults: dict[str, str]) -> None:
-    parser = commands.add_parser(name, help=summary, description=summary)
-    parser.set_defaults(defaults=defaults)
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    whole = argparse.ArgumentParser(prog="parakeet-stt", description="Speech-to-text behind the OpenAI Audio API.")
+    whole.add_argument("--version", action="version", version=version("parakeet-stt"))
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_command(commands, "serve", _SERVE, {})
+    _add_command(commands, "demo", _DEMO, {"model": "bundled"})
+    _add_transcribe(_add_command(commands, "transcribe", _TRANSCRIBE, {}, of=_OF_FILES))
+    return whole
+
+
+def _run(command: str, given: dict[str, Any], settings: Settings) -> int:
+    match command:
+        case "demo":
+            from .demo import demo
+
+            return demo(settings)
+        case "transcribe":
+            from .transcribe import TranscribeArguments, transcribe
+
+            return transcribe(TranscribeArguments(**given), settings)
+        case _:
+            from .serve import serve
+
+            return serve(settings)
+
+
+def _add_command(
+    commands: Any, name: str, summary: str, defaults: dict[str, str], *, of: Collection[str] | None = None
+) -> argparse.ArgumentParser:
+    """Add a command with a flag for each setting, or for those in `of`."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    command.set_defaults(defaults=defaults)
+    group = command.add_argument_group("settings")
     for field in fields().values():
+        if of is not None and field.name not in of:
+            continue
         default = defaults.get(field.name, field.default)
         shown = ",".join(default) if isinstance(default, tuple) else default
-        parser.add_argument(
+        group.add_argument(
             f"--{field.name.replace('_', '-')}", metavar="VALUE", default=None,
             help=f"{help_of(field)} Default: {shown}".replace("%", "%%"),
         )  # fmt: skip
+    return command
+
+
+def _add_transcribe(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("inputs", nargs="*", metavar="FILE|FOLDER|-", help="what to transcribe; folders to the bottom, `-` is standard input")
+    add("--url", action="append", default=[], help="download this http or https address and transcribe it; may be repeated")
+    add("--format", default="text", metavar="LIST", help="text, json, srt, vtt, verbose_json; several with commas (default: text)")
+    add("--output-dir", metavar="FOLDER", help="write files there; without it one recording goes to standard output")
+    add("--words", action="store_true", help="times of words, too, in verbose_json")
+    add("--keywords", default="", metavar="LIST", help="words and phrases that may well be said, separated by commas")
+    add("--glob", metavar="PATTERN", help="names to take from folders (default: every ending of audio and video)")
+    add("--server", metavar="URL", help="have a running service do the work: one request for each file and format")
+    add(
+        "--api-key", metavar="KEY", default=os.environ.get("PARAKEET_API_KEY"),
+        help="of that service (default: $PARAKEET_API_KEY, which other users of this machine do not see)",
+    )  # fmt: skip
+    add("--jobs", type=int, metavar="N", help="recordings under way at a time (default: as many as fill the model's batches)")
+    add("--force", action="store_true", help="do again what an earlier run has written")
+    add("--summary", metavar="FILE", help="write there as JSON what became of each recording")
+    add("--quiet", action="store_true", help="neither progress nor totals")

@@ -6,23 +6,19 @@ from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
 
 from ...domain.engine import Engine
-from ...domain.subtitles import srt_of, vtt_of
 from ...domain.transcriber import FileOptions, Transcriber
 from ...settings import Settings
 from ..bridge import Bridge
 from ..errors import ErrorBody
+from ..rendering import rendered
 from .bodies import (
-    DurationUsage,
-    Heard,
     TextDelta,
     TextDone,
     TranscribeBody,
     TranscriptionBody,
     TranslationBody,
     VerboseBody,
-    log_probabilities,
     timestamps,
-    verbose_body,
 )
 from .form import Form
 from .openapi import error_responses, form_field, form_operation
@@ -33,7 +29,6 @@ from .parameters import (
     MOST_KEYWORDS,
     TranscriptionRequest,
     VoiceActivity,
-    language_name,
     read_format,
     read_temperature,
     read_transcription,
@@ -85,6 +80,7 @@ _TRANSCRIBE_FIELDS: Final = {
     "should_chunk": form_field("Accepted and ignored: long audio is always cut.", kind="boolean", default=True),
 }
 BODIES: Final = (VoiceActivity, TranscriptionBody, VerboseBody, TranslationBody, TextDelta, TextDone)  # for the API's document
+_MEDIA_TYPES: Final = {"json": MediaType.JSON, "verbose_json": MediaType.JSON, "vtt": _VTT}
 _TEXTS: Final = {MediaType.TEXT: (str,), _VTT: (str,)}
 
 
@@ -104,7 +100,7 @@ async def create_transcription(
     transcriber: NamedDependency[Transcriber],
     bridge: NamedDependency[Bridge],
     settings: NamedDependency[Settings],
-) -> Response[TranscriptionBody] | Response[VerboseBody] | Response[str] | EventStream:
+) -> Response[TranscriptionBody | VerboseBody | str] | EventStream:
     """Transcribe a file."""
     languages = engine.recognizer().facts.languages
     request = read_transcription(form, languages=languages)
@@ -113,15 +109,7 @@ async def create_transcription(
         parts = parts_of(form.take_upload(), _file_options(request), transcriber, bridge)
         return await streamed(parts, logprobs=request.logprobs)
     result = await heard(form, _file_options(request), transcriber, bridge)
-    if request.answer_format == "json":
-        return Response(
-            TranscriptionBody(
-                text=result.transcript.text,
-                logprobs=log_probabilities(result.transcript.tokens) if request.logprobs else None,
-                usage=DurationUsage(seconds=round(result.duration_s, 3)),
-            )
-        )
-    return _formatted(result, request, task="transcribe", language=language_name(languages[0]))
+    return _answer(rendered(result, request, language=languages[0]), request)
 
 
 @post(
@@ -137,14 +125,14 @@ async def create_translation(
     transcriber: NamedDependency[Transcriber],
     bridge: NamedDependency[Bridge],
     settings: NamedDependency[Settings],
-) -> Response[TranslationBody] | Response[VerboseBody] | Response[str]:
+) -> Response[TranslationBody] | Response[TranscriptionBody | VerboseBody | str]:
     """Write English speech down in English: the model hears no other language, so a translation is the transcription."""
     request = TranscriptionRequest(answer_format=read_format(form), temperature=read_temperature(form))
     check_model(form.text("model"), engine, settings)
     result = await heard(form, _file_options(request), transcriber, bridge)
     if request.answer_format == "json":
         return Response(TranslationBody(text=result.transcript.text))
-    return _formatted(result, request, task="translate", language=language_name("en"))
+    return _answer(rendered(result, request, language="en", task="translate"), request)
 
 
 @post(
@@ -167,17 +155,7 @@ def _file_options(request: TranscriptionRequest) -> FileOptions:
     return FileOptions(recognition=request.recognition, chunking=request.chunking, voice=request.answer_format == "verbose_json")
 
 
-def _formatted(result: Heard, request: TranscriptionRequest, *, task: str, language: str) -> Response[VerboseBody] | Response[str]:
-    transcript = result.transcript
-    match request.answer_format:
-        case "verbose_json":
-            body = verbose_body(
-                result, task=task, language=language, granularities=request.granularities, temperature=request.temperature
-            )
-            return Response(body)
-        case "srt":
-            return Response(srt_of(transcript), media_type=MediaType.TEXT)
-        case "vtt":
-            return Response(vtt_of(transcript), media_type=_VTT)
-        case _:
-            return Response(transcript.text + "\n", media_type=MediaType.TEXT)
+def _answer(
+    body: TranscriptionBody | VerboseBody | str, request: TranscriptionRequest
+) -> Response[TranscriptionBody | VerboseBody | str]:
+    return Response(body, media_type=_MEDIA_TYPES.get(request.answer_format, MediaType.TEXT))

@@ -1,0 +1,53 @@
+"""Where `transcribe` writes: a name for every recording and format, each file whole or not there."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from ..http.parameters import Format
+from .sources import Source, UsageError
+
+ENDINGS: Final[Mapping[Format, str]] = {
+    "text": ".txt",
+    "json": ".json",
+    "srt": ".srt",
+    "vtt": ".vtt",
+    "verbose_json": ".verbose.json",
+}
+Targets = dict[Format, Path]
+
+
+def targets_of(sources: Sequence[Source], formats: Sequence[Format], folder: Path) -> list[Targets]:
+    """Name the files of each recording: its own place and name under `folder`, with the ending of the format.
+
+    Where two differ in their ending alone (`a.wav`, `a.mp3`), theirs stay in the name.
+
+    Raises:
+        UsageError: Two recordings would be written to one file.
+    """
+    alike = Counter(source.relative.with_suffix("") for source in sources)
+    stems = [one.relative if alike[one.relative.with_suffix("")] > 1 else one.relative.with_suffix("") for one in sources]
+    twice = [str(stem) for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise UsageError(f"several recordings would be written as {twice[0]}: give the folder that holds them, or run them apart")
+    return [{one: folder / stem.with_name(stem.name + ENDINGS[one]) for one in formats} for stem in stems]
+
+
+def is_done(source: Source, targets: Targets) -> bool:
+    """Tell whether an earlier run has written everything, after the recording was last changed; standard input is always new."""
+    if not (source.path or source.url) or not all(path.is_file() for path in targets.values()):
+        return False
+    oldest = min(path.stat().st_mtime_ns for path in targets.values())
+    return source.path is None or oldest >= source.path.stat().st_mtime_ns
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write under another name, and give the file its own when it is whole: whoever breaks off leaves no half of it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.part")
+    try:
+        half.write_bytes(content)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
