@@ -206,7 +206,7 @@ def test_every_extra_that_is_named_exists(path: str) -> None:
     text = (ROOT / path).read_text()
     named = {extra for listed in re.findall(r"(?:whl|parakeet-stt)\[([^\]]+)\]", text) for extra in listed.split(",")}
     named.update(re.findall(r"--extra ([\w-]+)", text))
-    assert named == (extras - {"microphone"} if path == "Containerfile" else extras), "a container hears no microphone"
+    assert named == extras
 
 
 def test_both_stages_of_the_container_install_the_same() -> None:

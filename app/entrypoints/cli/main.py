@@ -14,12 +14,18 @@ _OF_FILES: Final = (*_OF_THE_MODEL, "max_upload_mb", "max_audio_s", "single_pass
 _SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the flag is stronger."
 _DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
 _TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."
+_COMPLETION: Final = "Print a script that completes commands and flags in a shell."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 for success, 1 for a failure, 2 for a wrong call or wrong settings."""
     given = vars(parser().parse_args(arguments))
     command, defaults = given.pop("command"), given.pop("defaults")
+    if command == "completion":
+        import shtab
+
+        print(shtab.complete(parser(), shell=given["shell"]))
+        return 0
     try:
         flags = {name: given.pop(name) for name in fields() if name in given}
         settings = read_settings({**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}, flags)
@@ -39,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     _add_command(commands, "serve", _SERVE, {})
     _add_command(commands, "demo", _DEMO, {"model": "bundled"})
     _add_transcribe(_add_command(commands, "transcribe", _TRANSCRIBE, {}, of=_OF_FILES))
+    completion = commands.add_parser("completion", help=_COMPLETION, description=_COMPLETION)
+    completion.set_defaults(defaults={})
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return whole
 
 
