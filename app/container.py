@@ -133,3 +133,10 @@ class Container(containers.DeclarativeContainer):
     transcriber: providers.Provider[Transcriber] = providers.ThreadSafeSingleton(
         Transcriber, normalizer=normalizer, detector=detector, engine=engine, rules=providers.Callable(_transcriber_rules, settings)
     )
+
+
+def embedded(settings: Settings) -> Container:
+    """Return a container for a process of somebody else's: files are decoded in it, on the thread that asks."""
+    container = Container(settings=settings)
+    container.normalizer.override(providers.ThreadSafeSingleton(TorchaudioNormalizer))
+    return container

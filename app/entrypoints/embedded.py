@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 
 import structlog
 
-from ..container import Container
+from ..container import Container, embedded
 from ..domain.cancel import CancelToken
 from ..domain.live import LiveRules
 from ..domain.pcm import Encoding
@@ -29,7 +29,7 @@ class SpeechToText:
     def __init__(self, container: Container) -> None:
         """Load all parts; `load` is the usual way to have one."""
         settings: Settings = container.settings()
-        self._engine = container.engine()
+        self._parts, self._engine = container.parts(), container.engine()
         self._engine.start()
         self._facts = self._engine.loaded.result().facts
         self._transcriber = container.transcriber()
@@ -101,6 +101,7 @@ class SpeechToText:
         """Finish what is queued and let the threads end."""
         self._live.close()
         self._engine.close()
+        self._parts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +120,7 @@ def load(settings: Settings | None = None) -> SpeechToText:
         ModelUnavailableError: The model, the device or the precision cannot be had.
     """
     use_logging()
-    return SpeechToText(Container(settings=settings or Settings()))
+    return SpeechToText(embedded(settings or Settings()))
 
 
 def use_logging() -> None:

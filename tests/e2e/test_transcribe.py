@@ -19,7 +19,7 @@ DATA: Final = Path(__file__).parents[1] / "data"
 
 
 def transcribe(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-    command = [CONSOLE_SCRIPT, "transcribe", *arguments]
+    command = [str(CONSOLE_SCRIPT), "transcribe", *arguments]
     environment = {**other_variables(), "STT_MODEL": "bundled"}
     return subprocess.run(command, env=environment, input=stdin, capture_output=True, timeout=300, check=False)
 

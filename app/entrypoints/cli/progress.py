@@ -71,8 +71,8 @@ class Meter:
         self._progress.stop()
 
     def _show(self) -> None:
-        shown = {"files": f"{self._n_files}/{len(self._done)}", "audio": clock(self.audio_s), "speed": f"{self.speed:.1f} x"}
-        self._progress.update(self._bar, completed=sum(self._done), **shown)
+        files, speed = f"{self._n_files}/{len(self._done)}", f"{self.speed:.1f} x"
+        self._progress.update(self._bar, completed=sum(self._done), files=files, audio=clock(self.audio_s), speed=speed)
 
 
 def clock(duration_s: float) -> str:
