@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from ...domain.engine import Engine
 from ...domain.errors import OverloadedError, SpeechError
@@ -15,7 +15,6 @@ from ...domain.live_events import Event, Request, Step
 from ...domain.pcm import Encoding
 from ...domain.ports import AudioNormalizer, VoiceDetector
 from ...domain.transcript import Transcript
-from ..metrics.live import SessionWatch
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -24,6 +23,22 @@ Emit = Callable[[Event], Awaitable[None]]
 _WORKERS: Final = 1
 _PIECE_BYTES: Final = 64 * 1024  # of a longer message at a time: 2 s of 16-bit sound at 16 kHz, then others have their turn
 _RETRY_S: Final = 5  # what a client that finds no place is told to wait
+
+
+class Watch(Protocol):
+    """Times one session."""
+
+    def heard(self, heard_s: float, now_s: float) -> None:
+        """Note that all sound up to `heard_s` has arrived by now."""
+
+    def told(self, event: Event, now_s: float) -> None:
+        """Note an event that the client is about to be told."""
+
+
+class _Nobody:
+    def heard(self, heard_s: float, now_s: float) -> None: ...
+
+    def told(self, event: Event, now_s: float) -> None: ...
 
 
 class LiveHost:
@@ -37,7 +52,7 @@ class LiveHost:
         *,
         max_sessions: int,
         max_backlog_s: float,
-        watch: Callable[[], SessionWatch],
+        watch: Callable[[], Watch] = _Nobody,
     ) -> None:
         """Prepare; `detector` and `normalizer` are asked for once the engine has loaded them, `watch` for what times a session."""
         self._engine, self._detector, self._normalizer = engine, detector, normalizer
@@ -98,7 +113,7 @@ class LiveConnection:
         emit: Emit,
         sound: Callable[[Encoding, int], Sound],
         *,
-        watch: SessionWatch,
+        watch: Watch,
         max_backlog_s: float,
     ) -> None:
         self._session, self._engine, self._workers, self._emit, self._sound = session, engine, workers, emit, sound
