@@ -24,7 +24,7 @@ Trouble = tuple[str, dict[str, Any]]
 
 @contextmanager
 def pool(*, processes: int = 1, memory_mib: int = 64, stall_s: float = 20.0) -> Iterator[tuple[ProcessNormalizer, list[Trouble]]]:
-    """Open a pool, and note what it tells."""
+    """Open a pool, all of whose processes are ready, and note what it tells."""
     troubles: list[Trouble] = []
     normalizer = ProcessNormalizer(
         TrappedNormalizer(),
@@ -34,6 +34,7 @@ def pool(*, processes: int = 1, memory_mib: int = 64, stall_s: float = 20.0) -> 
         on_trouble=lambda event, **facts: troubles.append((event, facts)),
     )
     with closing(normalizer):
+        wait_until(lambda: len(normalizer._pool._usable()) == normalizer._pool._size)
         yield normalizer, troubles
 
 
@@ -61,16 +62,16 @@ def heard(normalizer: ProcessNormalizer, data: bytes) -> Samples:
     return joined(list(begin(normalizer, data)))
 
 
-def decoders_of(pid: int | None = None) -> list[psutil.Process]:
-    """Return the processes that decode for a process, this one by default."""
-    return [child for child in psutil.Process(pid).children() if child.name() == "stt-decode"]
+def decoders(normalizer: ProcessNormalizer) -> list[psutil.Process]:
+    """Return the processes of a pool, once one of them is ready."""
+    normalizer.check()
+    return [psutil.Process(process.pid) for process in normalizer._pool._processes]
 
 
 def decoder_of(normalizer: ProcessNormalizer) -> psutil.Process:
-    """Return the process of a pool of one, once it is ready."""
-    normalizer.check()
-    (process,) = normalizer._pool._processes
-    return psutil.Process(process.pid)
+    """Return the process of a pool of one."""
+    (decoder,) = decoders(normalizer)
+    return decoder
 
 
 def peak_bytes(process: psutil.Process) -> int:
