@@ -1,7 +1,7 @@
 """A heard file in each format that is offered: for HTTP and for the command line."""
 
 from ..domain.subtitles import srt_of, vtt_of
-from .http.bodies import DurationUsage, Heard, TranscriptionBody, VerboseBody, log_probabilities, verbose_body
+from .http.bodies import DurationUsage, Heard, TranscriptionBody, VerboseBody, included, verbose_body
 from .http.parameters import TranscriptionRequest, language_name
 
 
@@ -20,7 +20,7 @@ def rendered(
         case "json":
             return TranscriptionBody(
                 text=transcript.text,
-                logprobs=log_probabilities(transcript.tokens) if asked.logprobs else None,
+                **included(transcript, asked.include),
                 usage=DurationUsage(seconds=round(heard.duration_s, 3)),
             )
         case "verbose_json":

@@ -235,13 +235,24 @@ def test_log_probabilities_are_told_when_asked_for(client: Client) -> None:
     assert "logprobs" not in ask(client, include__="").json()
 
 
+def test_words_and_subtitles_are_told_with_json_when_asked_for(client: Client) -> None:
+    body = ask(client, include__=["words", "srt", "vtt"]).json()
+    assert body.keys() == {"text", "words", "srt", "vtt", "usage"}
+    assert " ".join(word["word"] for word in body["words"]) == body["text"]
+    assert [(word["start"], word["end"], word["logprob"]) for word in body["words"]] == [
+        (round(word.start_s, 3), round(word.end_s, 3), FAKE_LOGPROB) for word in SPOKEN.words
+    ]
+    for subtitles in ("srt", "vtt"):
+        assert body[subtitles] == ask(client, response_format=subtitles).text
+
+
 @pytest.mark.parametrize("answer_format", ["text", "srt", "vtt", "verbose_json"])
 def test_log_probabilities_go_with_json_alone(client: Client, answer_format: str) -> None:
     check_envelope(ask(client, include__="logprobs", response_format=answer_format), 400, code="unsupported_value", param="include")
 
 
 def test_an_unknown_include_is_400(client: Client) -> None:
-    assert "`logprobs`" in check_envelope(ask(client, include__="words"), 400, code="invalid_value", param="include")
+    assert "`logprobs`" in check_envelope(ask(client, include__="chars"), 400, code="invalid_value", param="include")
 
 
 # chunking_strategy
@@ -372,6 +383,18 @@ def test_log_probabilities_are_streamed_with_their_text() -> None:
     for delta in deltas:
         assert "".join(told["token"] for told in delta["logprobs"]) == delta["delta"]
     assert [told for delta in deltas for told in delta["logprobs"]] == done["logprobs"]
+
+
+def test_words_are_streamed_as_they_come_and_subtitles_at_the_end() -> None:
+    with serving_in_windows(numbered()) as client:
+        *deltas, done = events(ask(client, wav(12), stream="true", include__=["words", "vtt"]))
+    assert len(deltas) > 1
+    for delta in deltas:
+        assert delta.keys() == {"type", "delta", "words"}
+        assert " ".join(word["word"] for word in delta["words"]) == delta["delta"].strip()
+    assert [word for delta in deltas for word in delta["words"]] == done["words"]
+    assert done["vtt"].startswith("WEBVTT\n\n00:00:")
+    assert "srt" not in done
 
 
 def test_a_silent_file_streams_no_delta_and_one_done(client: Client) -> None:

@@ -208,7 +208,7 @@ def test_enums_and_limits_are_those_checked(document: Document) -> None:
     assert fields["response_format"]["enum"] == list(FORMATS)
     assert {*FORMATS, "diarized_json"} == set(get_args(AudioResponseFormat))
     assert fields["timestamp_granularities[]"]["items"]["enum"] == list(GRANULARITIES)
-    assert fields["include[]"]["items"]["enum"] == ["logprobs"]
+    assert fields["include[]"]["items"]["enum"] == ["logprobs", "words", "srt", "vtt"]
     assert (fields["temperature"]["minimum"], fields["temperature"]["maximum"]) == (0, 1)
     assert (fields["keywords[]"]["maxItems"], fields["keywords[]"]["items"]["maxLength"]) == (MOST_KEYWORDS, LONGEST_KEYWORD)
     assert fields["stream"]["type"] == "boolean"
@@ -228,13 +228,16 @@ def test_a_chunking_strategy_is_a_word_or_openai_s_object(document: Document) ->
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
-        ("TranscriptionBody", Transcription.model_fields.keys() - {"languages"}),  # only gpt-transcribe tells languages
+        (
+            "TranscriptionBody",
+            Transcription.model_fields.keys() - {"languages"} | {"words", "srt", "vtt"},
+        ),  # only gpt-transcribe tells languages
         ("VerboseBody", TranscriptionVerbose.model_fields.keys() | {"task", "chars"}),
         ("VerboseSegment", TranscriptionSegment.model_fields.keys()),
         ("WordTime", TranscriptionWord.model_fields.keys()),
         ("TranslationBody", Translation.model_fields.keys()),
-        ("TextDelta", TranscriptionTextDeltaEvent.model_fields.keys() - {"segment_id"}),  # only with speakers
-        ("TextDone", TranscriptionTextDoneEvent.model_fields.keys() - {"languages"}),
+        ("TextDelta", TranscriptionTextDeltaEvent.model_fields.keys() - {"segment_id"} | {"words"}),  # only with speakers
+        ("TextDone", TranscriptionTextDoneEvent.model_fields.keys() - {"languages"} | {"words", "srt", "vtt"}),
         ("ModelBody", Model.model_fields.keys() - {"shutdown_date"} | {"demonstration"}),
     ],
 )

@@ -2,12 +2,15 @@
 
 import unicodedata
 import zlib
-from typing import Final
+from typing import Any, Final, Literal
 
 import msgspec
 
+from ...domain.subtitles import srt_of, vtt_of
 from ...domain.transcriber import Part
 from ...domain.transcript import Character, Segment, Token, Transcript, Word, following, opening
+
+Include = Literal["logprobs", "words", "srt", "vtt"]
 
 _AUDIO_TOKENS_PER_S: Final = 10  # what the hosted API counts is not published; this is about what its answers show
 _SEEK_PER_S: Final = 100  # Whisper counts the start of a window in frames of 10 ms
@@ -43,11 +46,23 @@ class LogProbability(msgspec.Struct, frozen=True, kw_only=True):
     bytes: list[int]
 
 
+class WrittenWord(msgspec.Struct, frozen=True, kw_only=True):
+    """A word as the text has it, punctuation included; `logprob` is the mean over its pieces. Our own."""
+
+    word: str
+    start: float
+    end: float
+    logprob: float
+
+
 class TranscriptionBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """OpenAI's `json` format; `logprobs` are there only when asked for."""
+    """OpenAI's `json` format; `logprobs` are there only when asked for, and so are our own `words`, `srt` and `vtt`."""
 
     text: str
     logprobs: list[LogProbability] | None = None
+    words: list[WrittenWord] | None = None
+    srt: str | None = None
+    vtt: str | None = None
     usage: DurationUsage
 
 
@@ -130,17 +145,21 @@ class TranscribeBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class TextDelta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="transcript.text.delta"):
-    """The next piece of the text; all of them joined are the text."""
+    """The next piece of the text; all of them joined are the text. `words` are our own."""
 
     delta: str
     logprobs: list[LogProbability] | None = None
+    words: list[WrittenWord] | None = None
 
 
 class TextDone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="transcript.text.done"):
-    """The whole text, once, at the end."""
+    """The whole text, once, at the end. `words`, `srt` and `vtt` are our own."""
 
     text: str
     logprobs: list[LogProbability] | None = None
+    words: list[WrittenWord] | None = None
+    srt: str | None = None
+    vtt: str | None = None
     usage: TokenUsage
 
 
@@ -199,6 +218,28 @@ def timestamps(transcript: Transcript) -> Timestamps:
 def characters(of: tuple[Character, ...]) -> list[CharacterTime]:
     """Answer the times of characters."""
     return [CharacterTime(char=sign.text, **_times(sign)) for sign in of]
+
+
+def included(transcript: Transcript, include: frozenset[Include]) -> dict[str, Any]:
+    """Answer what was asked for with `include[]` of a whole file, by the names of the fields."""
+    told = included_in_delta(transcript, include)
+    if "srt" in include:
+        told["srt"] = srt_of(transcript)
+    if "vtt" in include:
+        told["vtt"] = vtt_of(transcript)
+    return told
+
+
+def included_in_delta(transcript: Transcript, include: frozenset[Include]) -> dict[str, Any]:
+    """Answer what was asked for with `include[]` of a piece of a file; subtitles are made of the whole."""
+    told: dict[str, Any] = {}
+    if "logprobs" in include:
+        told["logprobs"] = log_probabilities(transcript.tokens)
+    if "words" in include:
+        told["words"] = [
+            WrittenWord(word=word.text, **_times(word), logprob=round(word.logprob, 6) + 0.0) for word in transcript.words
+        ]
+    return told
 
 
 def log_probabilities(tokens: tuple[Token, ...]) -> list[LogProbability]:

@@ -1,7 +1,7 @@
 """The fields of OpenAI's audio endpoints, read from a form: one function for each, and one refusal for each that is wrong."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -10,12 +10,14 @@ from ...domain.errors import InvalidRequestError, UnsupportedValueError
 from ...domain.ports import Options
 from ...domain.transcriber import Chunking
 from ...domain.voice_activity import SpanRules
+from .bodies import Include
 from .form import Form
 
 Format = Literal["json", "text", "srt", "vtt", "verbose_json"]
 
 FORMATS: Final[tuple[Format, ...]] = ("json", "text", "srt", "vtt", "verbose_json")
 GRANULARITIES: Final = ("segment", "word", "char")
+INCLUDED: Final[tuple[Include, ...]] = get_args(Include)
 MOST_KEYWORDS: Final = 100
 LONGEST_KEYWORD: Final = 100  # characters
 _LANGUAGE_NAMES: Final = {"en": "english"}  # the hosted API names the language in words
@@ -26,7 +28,7 @@ class TranscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     answer_format: Format = "json"
     granularities: frozenset[str] = frozenset({"segment"})
-    logprobs: bool = False
+    include: frozenset[Include] = frozenset()
     stream: bool = False
     temperature: float = 0.0  # accepted and echoed: a greedy decoder has none
     recognition: Options = Options()
@@ -57,17 +59,18 @@ def read_transcription(form: Form, *, languages: tuple[str, ...]) -> Transcripti
     """
     answer_format = read_format(form)
     stream = form.flag("stream")
-    logprobs = bool(_listed(form, "include", ("logprobs",)))
+    asked = _listed(form, "include", INCLUDED)
+    include = frozenset(name for name in INCLUDED if name in asked)
     if stream and answer_format != "json":
         raise UnsupportedValueError(f"`stream` gives events of `json` alone, not `{answer_format}`", field="stream")
-    if logprobs and answer_format != "json":
-        raise UnsupportedValueError(f"`logprobs` are offered with `json` alone, not `{answer_format}`", field="include")
+    if include and answer_format != "json":
+        raise UnsupportedValueError(f"`include[]` goes with `json` alone, not `{answer_format}`", field="include")
     for field in ("language", "languages"):
         check_language(form.names(field), languages, field=field)
     return TranscriptionRequest(
         answer_format=answer_format,
         granularities=frozenset(_listed(form, "timestamp_granularities", GRANULARITIES)) or frozenset({"segment"}),
-        logprobs=logprobs,
+        include=include,
         stream=stream,
         temperature=read_temperature(form),
         recognition=Options(keywords=checked_keywords(form.texts("keywords"), name="keywords[]", field="keywords")),

@@ -13,8 +13,9 @@ from litestar.types import Receive, Send
 
 from ...domain.errors import SpeechError
 from ...domain.transcriber import Part
+from ...domain.transcript import Transcript
 from ..errors import INTERNAL, body_of_failure, internal_body, row_of
-from .bodies import Heard, TextDelta, TextDone, log_probabilities, token_usage
+from .bodies import Heard, Include, TextDelta, TextDone, included, included_in_delta, token_usage
 from .requests import note
 
 log = structlog.stdlib.get_logger()
@@ -49,7 +50,7 @@ class _Sending(ASGIStreamingResponse):
             await self._stream(send)
 
 
-async def streamed(parts: AsyncGenerator[Part, None], *, logprobs: bool) -> EventStream:
+async def streamed(parts: AsyncGenerator[Part, None], *, include: frozenset[Include]) -> EventStream:
     """Answer with events.
 
     The first part is waited for, so that whatever keeps the file from being transcribed at all is still answered by its status.
@@ -59,10 +60,10 @@ async def streamed(parts: AsyncGenerator[Part, None], *, logprobs: bool) -> Even
     except BaseException:
         await parts.aclose()
         raise
-    return EventStream(_events(first, parts, logprobs=logprobs))
+    return EventStream(_events(first, parts, include))
 
 
-async def _events(first: Part, rest: AsyncGenerator[Part, None], *, logprobs: bool) -> AsyncGenerator[bytes, None]:
+async def _events(first: Part, rest: AsyncGenerator[Part, None], include: frozenset[Include]) -> AsyncGenerator[bytes, None]:
     heard, held = Heard(), ""  # a space at the end belongs to the text only if more follows
     try:
         async with aclosing(rest):
@@ -70,11 +71,10 @@ async def _events(first: Part, rest: AsyncGenerator[Part, None], *, logprobs: bo
                 tokens = heard.add(part)
                 said = held + "".join(token.text for token in tokens)
                 if delta := said.rstrip():
-                    yield _frame(TextDelta(delta=delta, logprobs=log_probabilities(tokens) if logprobs else None))
+                    yield _frame(TextDelta(delta=delta, **included_in_delta(Transcript(tokens=tokens), include)))
                 held = said[len(delta) :]
         transcript = heard.transcript
-        told = log_probabilities(transcript.tokens) if logprobs else None
-        yield _frame(TextDone(text=transcript.text, logprobs=told, usage=token_usage(heard)))
+        yield _frame(TextDone(text=transcript.text, **included(transcript, include), usage=token_usage(heard)))
     except SpeechError as failure:
         note(error=row_of(failure).code)
         yield _frame(body_of_failure(failure))

@@ -25,6 +25,7 @@ from .openapi import error_responses, form_field, form_operation
 from .parameters import (
     FORMATS,
     GRANULARITIES,
+    INCLUDED,
     LONGEST_KEYWORD,
     MOST_KEYWORDS,
     TranscriptionRequest,
@@ -56,7 +57,12 @@ _TRANSCRIPTION_FIELDS: Final = {
     "prompt": _PROMPT,
     "response_format": _FORMAT,
     "temperature": _TEMPERATURE,
-    "include[]": form_field("`logprobs` adds token log-probabilities to `json` and to events.", one_of=("logprobs",), many=True),
+    "include[]": form_field(
+        "Adds to `json` and to events: `logprobs` the log-probabilities of tokens; and, our own, `words` their times and"
+        " log-probabilities, `srt` and `vtt` subtitles.",
+        one_of=INCLUDED,
+        many=True,
+    ),
     "timestamp_granularities[]": form_field(
         "Which times `verbose_json` has: `segment` if nothing is asked for. `char` is an extension.",
         one_of=GRANULARITIES,
@@ -107,7 +113,7 @@ async def create_transcription(
     check_model(form.text("model"), engine, settings)
     if request.stream:
         parts = parts_of(form.take_upload(), _file_options(request), transcriber, bridge)
-        return await streamed(parts, logprobs=request.logprobs)
+        return await streamed(parts, include=request.include)
     result = await heard(form, _file_options(request), transcriber, bridge)
     return _answer(rendered(result, request, language=languages[0]), request)
 
