@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+)\Z")], ...],
         Meta(description="Origins (`https://app.example`), separated by commas, whose pages may use the service; `*`: all."),
     ] = ()
+    page: Annotated[bool, Meta(description="Show the page at `/`; it needs no key, what it asks for does.")] = True
     model: Annotated[
         str,
         Meta(min_length=1, description="`bundled`, the path of a .nemo file, or a hub id."),

@@ -31,6 +31,7 @@ from .http.health import health, readiness
 from .http.metrics import metrics
 from .http.models import list_models, retrieve_model
 from .http.openapi import describe
+from .http.page import Page
 from .http.requests import RequestLog, note
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .http.upload_clock import UploadClock
@@ -77,6 +78,7 @@ def create_app(
     )
     keys = Keys(settings.api_keys)
     client_secrets = ClientSecrets(time)
+    page = Page() if settings.page else None
     started_unix_s = int(time())
 
     def provide_settings() -> Settings:
@@ -148,6 +150,7 @@ def create_app(
             hear_realtime,
             create_client_secret,
             create_transcription_session,
+            *(page.handlers() if page else ()),
         ],
         dependencies={
             "settings": Provide(provide_settings, sync_to_thread=False),
@@ -180,7 +183,8 @@ def create_app(
     clock = UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s)
     counting = CountingDoor(numbers.requests, [route.path_format for route in app.routes])
     doors = (
-        UntilLeft(), clock, KeyDoor(keys), DrainDoor(drain), counting, OriginDoor(settings.cors_origins), HeadAsGet(),
+        UntilLeft(), clock, KeyDoor(keys, open_paths=page.paths if page else ()), DrainDoor(drain), counting,
+        OriginDoor(settings.cors_origins), HeadAsGet(),
         RequestLog(),
         ReadOut(drain),
         ProxyDoor(settings.trusted_proxies),

@@ -95,6 +95,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel: Path) 
     for needed in (
         "py.typed",
         "samples/hello.wav",
+        "entrypoints/http/static/index.html",
+        "entrypoints/http/static/page.js",
         "adapters/nemo/bundled/parakeet-tdt-demo.nemo",
         "adapters/nemo/bundled/parakeet-tdt-demo.md",
     ):

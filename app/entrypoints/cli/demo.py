@@ -44,6 +44,8 @@ def demo(settings: Settings) -> int:
             options = "--insecure " if settings.tls_cert else ""  # the certificate may well be for another name
             options += '-H "Authorization: Bearer $KEY" ' if settings.api_keys else ""  # which is for nobody else to read here
             print(f"  curl {options}-F file=@{sample} {base}/v1/audio/transcriptions\n")
+            if settings.page:
+                print(f"Or open {base}/ in a browser.\n")
             print("The service stays up until Ctrl-C.", flush=True)
             return service.wait()
         except KeyboardInterrupt:

@@ -39,12 +39,13 @@ class KeyDoor(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)  # a WebSocket is told why it is refused, in its own protocol
 
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
+    def __init__(self, keys: Keys, *, open_paths: Iterable[str] = ()) -> None:
+        """Keep the keys; `open_paths` need none either, as the health checks do."""
+        self._keys, self._open_paths = keys, OPEN_PATHS | frozenset(open_paths)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         offered = bearer_key(scope["headers"])
-        if scope["path"].rstrip("/") in OPEN_PATHS or self._keys.admit(offered):
+        if scope["path"].rstrip("/") in self._open_paths or self._keys.admit(offered):
             await next_app(scope, receive, send)
             return
         note(error=BAD_KEY.code)
