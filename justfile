@@ -28,6 +28,10 @@ format:
     uv run ruff format
     uv run ruff check --fix
 
+# Write docs/settings.md anew from the settings in the code
+settings-page:
+    uv run parakeet-stt settings --markdown > docs/settings.md
+
 # Compare the service with the bare model and with NeMo on this machine (see bench/README.md)
 bench *flags:
     uv run python -m bench {{flags}}

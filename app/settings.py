@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -193,7 +193,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return [(name, f"{len(value)} hidden" if is_secret(fields()[name]) else value) for name, value in shown.items()]
 
 
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings, and for each that was given where: a flag, a variable, or a name in the file. The others are defaults."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
 def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
+    """Put the settings together, as `find_settings` does."""
+    return find_settings(environment, flags).settings
+
+
+def find_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Found:
     """Put the settings together.
 
     Args:
@@ -230,7 +242,7 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
         faults.append("tls_cert, tls_key: TLS needs both, or neither")
     if faults:
         raise SettingsError("\n".join(faults))
-    return Settings(**values)
+    return Found(settings=Settings(**values), sources={field: given[field][0] for field in values})
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -247,6 +259,18 @@ def fields() -> dict[str, FieldInfo]:
 def help_of(field: FieldInfo) -> str:
     """Return the one sentence that describes a setting."""
     return next(meta.description for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.description)
+
+
+def range_of(field: FieldInfo) -> str:
+    """Return what values a setting may have, in words; empty where its type says all."""
+    kind = get_args(field.type)[0]
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kind))
+    meta = next(meta for meta in get_args(field.type)[1:] if isinstance(meta, Meta))
+    least = f"over {meta.gt:,}" if meta.gt is not None else "" if meta.ge is None else f"{meta.ge:,}"
+    if meta.le is None:
+        return least if meta.gt is not None or not least else f"at least {least}"
+    return f"{least} to {meta.le:,}"
 
 
 def is_secret(field: FieldInfo) -> bool:

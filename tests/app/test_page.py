@@ -12,10 +12,10 @@ from .service import check_envelope, serving
 
 STATIC: Final = files("app") / "entrypoints" / "http" / "static"
 ASSETS: Final = sorted(f"/page/{file.name}" for file in STATIC.iterdir() if file.name != "index.html")
-KEYS: Final = {"api_keys": ("a-key",)}
+KEYS: Final = ("a-key",)
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(**KEYS)], ids=["no keys", "keys"])
+@pytest.mark.parametrize("settings", [Settings(), Settings(api_keys=KEYS)], ids=["no keys", "keys"])
 def test_the_page_and_its_files_need_no_key(settings: Settings) -> None:
     with serving(settings) as (client, _):
         page = client.get("/")
@@ -29,7 +29,7 @@ def test_the_page_and_its_files_need_no_key(settings: Settings) -> None:
 
 
 def test_keys_guard_all_but_the_page() -> None:
-    with serving(Settings(**KEYS)) as (client, _):
+    with serving(Settings(api_keys=KEYS)) as (client, _):
         for path in ("/page/nothing.js", "/page/", "/page/../v1/models", "/v1/models", "/docs"):
             check_envelope(client.get(path), 401, code="invalid_api_key")
 
@@ -79,7 +79,7 @@ def test_the_page_can_be_closed() -> None:
     with serving(Settings(page=False)) as (client, _):
         for path in ("/", *ASSETS):
             check_envelope(client.get(path), 404, code="not_found")
-    with serving(Settings(page=False, **KEYS)) as (client, _):
+    with serving(Settings(page=False, api_keys=KEYS)) as (client, _):
         for path in ("/", *ASSETS):
             check_envelope(client.get(path), 401, code="invalid_api_key")
 

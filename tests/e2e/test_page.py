@@ -115,7 +115,7 @@ def test_downloads_are_what_their_names_say(transcribed: Visit) -> None:
     assert (name, text) == ("three sentences.txt", transcribed.text() + "\n")
     as_srt, as_vtt, as_json = (downloaded(transcribed, form)[1] for form in ("srt", "vtt", "json"))
     assert " ".join(" ".join(cue.content.split()) for cue in srt.parse(as_srt)) == text.strip()
-    assert " ".join(" ".join(cue.text.split()) for cue in webvtt.from_string(as_vtt)) == text.strip()
+    assert " ".join(" ".join(cue.text.split()) for cue in webvtt.from_string(as_vtt).captions) == text.strip()
     words = json.loads(as_json)["words"]
     assert " ".join(word["word"] for word in words) == text.strip() == json.loads(as_json)["text"]
     assert all(word["start"] <= word["end"] <= len(SPOKEN) / 2 / MODEL_RATE_HZ + 1 for word in words)

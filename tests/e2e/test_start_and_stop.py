@@ -71,11 +71,11 @@ def test_wrong_settings_are_all_named_before_anything_starts() -> None:
 
 
 def test_a_taken_port_is_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = run("serve", "--port", str(port), STT_MODEL="bundled")
+        ended = run("serve", "--host", "127.0.0.2", "--port", str(port), STT_MODEL="bundled")
     assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert f"cannot listen on 127.0.0.2:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from ...settings import Settings, SettingsError, fields, help_of, read_settings
+from ...settings import Found, SettingsError, fields, find_settings, help_of
 
 _OF_THE_MODEL: Final = ("model", "recognizer", "device", "precision")
 _OF_FILES: Final = (*_OF_THE_MODEL, "max_upload_mb", "max_audio_s", "single_pass_s", "window_s", "log_level")
@@ -15,6 +15,12 @@ _SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the 
 _DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
 _TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."
 _COMPLETION: Final = "Print a script that completes commands and flags in a shell."
+_SETTINGS: Final = "Show the settings that `serve` would have, and where each comes from."
+_FORMS: Final = {
+    "schema": "Print a JSON schema of the TOML file instead.",
+    "example": "Print a TOML file that tells every setting.",
+    "markdown": "Print the page of the documentation that tells every setting.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         flags = {name: given.pop(name) for name in fields() if name in given}
-        settings = read_settings({**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}, flags)
-        return _run(command, given, settings)
+        found = find_settings({**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}, flags)
+        return _run(command, given, found)
     except SettingsError as fault:
         print(f"parakeet-stt: settings that cannot be used:\n{fault}", file=sys.stderr)
         return 2
@@ -45,18 +51,24 @@ def parser() -> argparse.ArgumentParser:
     _add_command(commands, "serve", _SERVE, {})
     _add_command(commands, "demo", _DEMO, {"model": "bundled"})
     _add_transcribe(_add_command(commands, "transcribe", _TRANSCRIBE, {}, of=_OF_FILES))
+    _add_forms(_add_command(commands, "settings", _SETTINGS, {}))
     completion = commands.add_parser("completion", help=_COMPLETION, description=_COMPLETION)
     completion.set_defaults(defaults={})
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return whole
 
 
-def _run(command: str, given: dict[str, Any], settings: Settings) -> int:
+def _run(command: str, given: dict[str, Any], found: Found) -> int:
+    settings = found.settings
     match command:
         case "demo":
             from .demo import demo
 
             return demo(settings)
+        case "settings":
+            from .settings import show
+
+            return show(found, given["form"])
         case "transcribe":
             from .transcribe import TranscribeArguments, transcribe
 
@@ -104,3 +116,9 @@ def _add_transcribe(command: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="do again what an earlier run has written")
     add("--summary", metavar="FILE", help="write there as JSON what became of each recording")
     add("--quiet", action="store_true", help="neither progress nor totals")
+
+
+def _add_forms(command: argparse.ArgumentParser) -> None:
+    forms = command.add_mutually_exclusive_group()
+    for form, told in _FORMS.items():
+        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=told)

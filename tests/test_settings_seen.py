@@ -1,0 +1,51 @@
+"""Every setting has a test that sees its effect; this is the list of them."""
+
+import ast
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from app.settings import fields
+
+ROOT: Final = Path(__file__).parent
+EFFECTS: Final = "app/test_settings_effects.py"
+SEEN: Final = {
+    "host": ("e2e/test_start_and_stop.py", "test_a_taken_port_is_said"),
+    "port": ("e2e/test_start_and_stop.py", "test_a_taken_port_is_said"),
+    "api_keys": ("app/test_doors.py", "test_each_key_opens"),
+    "cors_origins": ("app/test_doors.py", "test_a_page_may_read_every_answer_and_a_foreign_one_none"),
+    "model": ("e2e/test_start_and_stop.py", "test_a_model_that_is_not_there_ends_the_service_with_a_clear_message"),
+    "device": (EFFECTS, "test_the_device_and_the_precision_reach_the_recogniser"),
+    "precision": (EFFECTS, "test_the_device_and_the_precision_reach_the_recogniser"),
+    "model_aliases": ("app/test_app.py", "test_the_model_answers_to_its_own_name_and_to_the_aliases_that_were_set"),
+    "max_upload_mb": ("app/test_app.py", "test_an_upload_over_the_limit_is_413"),
+    "max_audio_s": ("app/test_app.py", "test_audio_over_the_limit_is_refused"),
+    "single_pass_s": (EFFECTS, "test_a_file_goes_whole_up_to_single_pass_s_and_else_in_windows_of_window_s"),
+    "window_s": (EFFECTS, "test_a_file_goes_whole_up_to_single_pass_s_and_else_in_windows_of_window_s"),
+    "max_waiting_s": ("app/test_app.py", "test_a_full_queue_is_503_and_says_when_to_come_again"),
+    "max_wait_s": (EFFECTS, "test_a_file_that_would_wait_longer_than_max_wait_s_is_refused"),
+    "linger_ms": (EFFECTS, "test_a_lone_clip_waits_linger_ms_for_as_many_as_there_were"),
+    "file_patience_s": (EFFECTS, "test_a_file_takes_turns_with_live_sessions_after_file_patience_s"),
+    "file_run_ms": (EFFECTS, "test_file_batches_run_for_file_run_ms_while_a_live_session_is_open"),
+    "deadline_s": (EFFECTS, "test_a_transcription_that_takes_longer_than_deadline_s_is_503"),
+    "max_requests": (EFFECTS, "test_a_transcription_more_than_max_requests_is_503"),
+    "max_live_sessions": ("app/test_ws_doors.py", "test_one_session_more_than_there_is_room_for_is_told_to_come_again"),
+    "live_backlog_s": ("app/test_ws_doors.py", "test_a_session_that_sends_more_than_may_wait_is_closed_and_its_work_withdrawn"),
+    "live_utterance_s": ("app/test_ws.py", "test_speech_that_does_not_end_is_cut_and_no_word_is_lost"),
+    "live_idle_s": ("app/test_ws_doors.py", "test_a_client_that_sends_nothing_gets_what_it_said_and_is_closed"),
+    "realtime_session_s": ("app/test_realtime_doors.py", "test_a_session_ends_when_its_time_is_over_and_says_all_it_heard"),
+    "log_level": (EFFECTS, "test_nothing_below_the_log_level_is_logged"),
+    "log_format": ("app/test_app.py", "test_the_log_tells_the_cause_of_a_failure_and_no_values"),
+}
+
+
+def test_each_setting_names_a_test() -> None:
+    assert list(SEEN) == list(fields())
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_the_test_is_there(name: str) -> None:
+    path, test = SEEN[name]
+    tests = {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
+    assert test in tests
