@@ -36,6 +36,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"each": ip_network},
         ),
     ] = ()
+    path_prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^(/[A-Za-z0-9._~-]+)*\Z",
+            description="Path (`/speech`) below which a proxy shows the service; it answers with and without it.",
+        ),
+    ] = ""
     api_keys: Annotated[
         tuple[
             Annotated[str, Meta(pattern=r"^[!-+\--~]+\Z")], ...

@@ -13,6 +13,7 @@ EFFECTS: Final = "app/test_settings_effects.py"
 SEEN: Final = {
     "host": ("e2e/test_start_and_stop.py", "test_a_taken_port_is_said"),
     "port": ("e2e/test_start_and_stop.py", "test_a_taken_port_is_said"),
+    "path_prefix": ("app/test_path_prefix.py", "test_every_path_is_answered_with_and_without_the_prefix"),
     "api_keys": ("app/test_doors.py", "test_each_key_opens"),
     "cors_origins": ("app/test_doors.py", "test_a_page_may_read_every_answer_and_a_foreign_one_none"),
     "model": ("e2e/test_start_and_stop.py", "test_a_model_that_is_not_there_ends_the_service_with_a_clear_message"),

@@ -13,17 +13,19 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Server
 
 from ..container import Container
 from ..domain.engine import Engine
 from ..domain.transcriber import Transcriber
 from ..settings import Settings
+from .batch_log import BatchLog
 from .bridge import Bridge
 from .client_secrets import ClientSecrets
 from .drain import Drain
 from .http.answers import HANDLERS, refuse_page
 from .http.client_secrets import SECRET_BODIES, create_client_secret, create_transcription_session
-from .http.debug import model_configuration
+from .http.debug import latest_batches, model_configuration, running_stacks, settings_in_force
 from .http.doors import HeadAsGet, KeyDoor, OriginDoor, ReadOut, UntilLeft
 from .http.drain_door import DrainDoor
 from .http.form import Form, read_form
@@ -32,6 +34,7 @@ from .http.metrics import metrics
 from .http.models import list_models, retrieve_model
 from .http.openapi import describe
 from .http.page import Page
+from .http.prefix import PrefixDoor
 from .http.requests import RequestLog, note
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .http.upload_clock import UploadClock
@@ -79,6 +82,7 @@ def create_app(
     keys = Keys(settings.api_keys)
     client_secrets = ClientSecrets(time)
     page = Page() if settings.page else None
+    batch_log = BatchLog(engine, unix_s=time)
     started_unix_s = int(time())
 
     def provide_settings() -> Settings:
@@ -104,6 +108,9 @@ def create_app(
 
     def provide_metrics() -> Metrics:
         return numbers
+
+    def provide_batch_log() -> BatchLog:
+        return batch_log
 
     def provide_started_unix_s() -> int:
         return started_unix_s
@@ -145,6 +152,9 @@ def create_app(
             health,
             readiness,
             model_configuration,
+            settings_in_force,
+            latest_batches,
+            running_stacks,
             metrics,
             hear,
             hear_realtime,
@@ -162,6 +172,7 @@ def create_app(
             "drain": Provide(provide_drain, sync_to_thread=False),
             "client_secrets": Provide(provide_client_secrets, sync_to_thread=False),
             "numbers": Provide(provide_metrics, sync_to_thread=False),
+            "batch_log": Provide(provide_batch_log, sync_to_thread=False),
             "started_unix_s": Provide(provide_started_unix_s, sync_to_thread=False),
             "form": Provide(provide_form),
         },
@@ -174,6 +185,7 @@ def create_app(
             version=version(DISTRIBUTION),
             openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=refuse_page),
             use_handler_docstrings=True,
+            servers=[Server(url=settings.path_prefix or "/")],
             render_plugins=[SwaggerRenderPlugin(path="/")],
         ),
     )
@@ -187,7 +199,7 @@ def create_app(
         OriginDoor(settings.cors_origins), HeadAsGet(),
         RequestLog(),
         ReadOut(drain),
-        ProxyDoor(settings.trusted_proxies),
+        ProxyDoor(settings.trusted_proxies), PrefixDoor(settings.path_prefix),
     )  # fmt: skip
     for door in doors:
         app.asgi_handler = door(app.asgi_handler)

@@ -65,6 +65,7 @@ OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
     ("GET", "/healthz"): {200, 503},
     ("GET", "/readyz"): {200, 503},
     ("GET", "/debug/cfg"): {200, 401, 503},
+    **{("GET", f"/debug/{name}"): {200, 401} for name in ("settings", "batches", "stacks")},
     ("GET", "/metrics"): {200, 401},
 }
 Document = dict[str, Any]
