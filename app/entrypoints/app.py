@@ -122,9 +122,8 @@ def create_app(
     async def provide_form(request: Request[Any, Any, State]) -> AsyncGenerator[Form, None]:
         engine.check_room()  # before the body is read: to refuse must stay cheap when there is most to refuse
         bridge.check_room()
-        content_type = request.headers.get("content-type", "")
-        began_s = perf_counter()
-        with await read_form(content_type, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
+        sent_as, began_s = request.headers.get("content-type", ""), perf_counter()
+        with await read_form(sent_as, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
             note(receive_ms=round(1000 * (perf_counter() - began_s), 1))
             yield form
 
