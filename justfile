@@ -54,7 +54,7 @@ deploy-check:
 
 # Build the documentation into site/; a broken link, or a page that loads anything from another host, is an error
 docs *flags:
-    NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --quiet --strict {{flags}}
+    NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict {{flags}}
     ! grep -rE --include='*.html' '(src|<link[^>]*href)="?(https?:)?//' site
 
 # Resolve the lowest versions that pyproject.toml allows, install them elsewhere, and import every module with them

@@ -23,7 +23,7 @@ from .settings import Settings
 
 log = structlog.stdlib.get_logger()
 
-_PORT: Final = ("facts", "configuration", "recognize")  # what a `Recognizer` has
+_PORT: Final = ("facts", "configuration", "device_memory", "recognize")  # what a `Recognizer` has
 
 
 def _load_all(container: "Container") -> Recognizer:

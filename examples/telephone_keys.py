@@ -33,6 +33,9 @@ class TelephoneKeys:
     def configuration(self) -> Mapping[str, Any]:
         return {"low_hz": list(LOW_HZ), "high_hz": list(HIGH_HZ)}
 
+    def device_memory(self) -> None:
+        return None
+
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         return [Transcript(tokens=tuple(self._keys(clip))) for clip in clips]
 

@@ -94,7 +94,7 @@ def test_a_recogniser_of_another_make_is_built_from_the_settings() -> None:
         ("nowhere.at.all:make", "cannot be imported: No module named 'nowhere'"),
         (f"{__name__}:nobody", "cannot be imported: .* has no attribute 'nobody'"),
         (f"{__name__}:REPOSITORY.name", "names nothing that can be called"),
-        ("builtins:repr", "made a str, which has no facts, configuration, recognize"),
+        ("builtins:repr", "made a str, which has no facts, configuration, device_memory, recognize"),
     ],
 )
 def test_what_is_no_recogniser_is_refused_with_the_setting_and_the_reason(place: str, told: str) -> None:
