@@ -59,6 +59,14 @@ def test_a_file_whose_process_is_killed_under_it_is_decoded_all_the_same() -> No
         assert [facts["status"] for _, facts in troubles] == [-signal.SIGKILL]
 
 
+def test_a_file_whose_processes_are_all_killed_is_to_come_again() -> None:
+    with pool() as (normalizer, troubles):
+        with pytest.raises(OverloadedError, match="there is no room to decode the file"):
+            heard(normalizer, trapped(recording(1), Trap(does="die", after_s=2)))
+        np.testing.assert_array_equal(heard(normalizer, recording(2)), alone(recording(2)))
+        assert [facts["status"] for _, facts in troubles] == [-signal.SIGKILL] * 5
+
+
 def test_an_idle_process_that_is_killed_is_replaced() -> None:
     with pool() as (normalizer, troubles):
         before = decoder_of(normalizer)

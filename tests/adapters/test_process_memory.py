@@ -63,7 +63,7 @@ def test_a_file_for_which_too_many_would_have_to_make_room_is_to_come_again() ->
     with pool(memory_mib=64) as (normalizer, _):
         steps = [begin(normalizer, data) for data in small]
         begun = [next(blocks) for blocks in steps]
-        with pytest.raises(OverloadedError, match="there is no memory to decode the file"):
+        with pytest.raises(OverloadedError, match="there is no room to decode the file"):
             heard(normalizer, trapped(recording(20), Trap(does="hold", after_s=2, number=45 * MIB)))
         for data, first, rest in zip(small, begun, steps, strict=True):
             np.testing.assert_array_equal(joined([first, *rest]), alone(data))

@@ -68,6 +68,10 @@ def _crash_first(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def _die(_number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _hang(_number: int) -> None:
     while True:
         signal.pause()
@@ -119,6 +123,6 @@ def _lie(_number: int) -> Iterator[Block]:
 
 
 _DEEDS: Final[Mapping[str, Callable[[int], Any]]] = {
-    "crash": _crash, "crash first": _crash_first, "hang": _hang, "eat": _eat, "hold": _hold, "fail": _fail, "print": _print,
-    "reach out": _reach_out, "flood": _flood, "lie": _lie,
+    "crash": _crash, "crash first": _crash_first, "die": _die, "hang": _hang, "eat": _eat, "hold": _hold, "fail": _fail,
+    "print": _print, "reach out": _reach_out, "flood": _flood, "lie": _lie,
 }  # fmt: skip

@@ -12,11 +12,11 @@ from ...domain.audio import MODEL_RATE_HZ, Samples
 from ...domain.errors import AudioRejectedError, AudioTooLongError, OverloadedError
 from ...domain.ports import AudioNormalizer, Block, DecodeLimits, Resampler
 from .pool import Place, Pool
-from .process import CrashedError, DecodeProcess, GoneError, StalledError
+from .process import CrashedError, DecodeProcess, GoneError, KilledError, StalledError
 from .wire import Answer, Refusal
 
-_MOST_CRASHES: Final = 2  # with the second the file is to blame: a process may also die of what came before, or be killed
-_MOST_LOSSES: Final = 5
+_MOST_CRASHES: Final = 2  # with the second the file is to blame: the first may have come of what another file left behind
+_MOST_LOSSES: Final = 5  # of its place, on end: to make room for others, or with a process that was killed
 _CROWDED_RETRY_S: Final = 5
 _REFUSALS: Final = (AudioRejectedError, errors.AudioTooShortError, AudioTooLongError)
 
@@ -92,7 +92,9 @@ class _Decoding:
     def blocks(self) -> Iterator[Block]:
         while True:
             answer, samples = self._pulled()
-            self._n_given += samples.size
+            if samples.size:
+                self._n_given += samples.size
+                self._n_losses = 0
             if self._n_given > (self._limits.max_duration_s + 1) * MODEL_RATE_HZ:  # 1: no decoder of ours lets it come to this
                 raise AudioTooLongError(limit_s=self._limits.max_duration_s)
             if samples.size or answer.truncated:
@@ -114,22 +116,26 @@ class _Decoding:
                 self._place = self._pool.place(self._descriptor, self._limits, skip_samples=self._n_given)
             try:
                 answer, samples = self._place.pull()
-            except GoneError:
-                self.close()
             except StalledError as stalled:
                 raise AudioRejectedError("decoding the file came to no end") from stalled
             except CrashedError as crashed:
-                self.close()
                 self._n_crashes += 1
                 if self._n_crashes == _MOST_CRASHES:
                     raise AudioRejectedError("the file makes its decoder fail") from crashed
+            except KilledError:
+                self._count_loss()
+            except GoneError:
+                pass
             else:
                 if not answer.lost:
                     return answer, samples
-                self.close()
-                self._n_losses += 1
-                if self._n_losses == _MOST_LOSSES:
-                    raise OverloadedError("there is no memory to decode the file; try again later", retry_after_s=_CROWDED_RETRY_S)
+                self._count_loss()
+            self.close()
+
+    def _count_loss(self) -> None:
+        self._n_losses += 1
+        if self._n_losses == _MOST_LOSSES:
+            raise OverloadedError("there is no room to decode the file; try again later", retry_after_s=_CROWDED_RETRY_S)
 
 
 def _failure(refusal: Refusal) -> Exception:

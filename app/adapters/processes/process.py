@@ -3,6 +3,7 @@
 import itertools
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -38,8 +39,12 @@ class GoneError(Exception):
     """The process ended before it was asked; the file is not to blame."""
 
 
+class KilledError(Exception):
+    """The process was killed from outside while it decoded the file: by an operator, or by a kernel out of memory."""
+
+
 class CrashedError(Exception):
-    """The process ended, or lost its senses, while it decoded the file."""
+    """The process ended by itself, or lost its senses, while it decoded the file."""
 
 
 class StalledError(Exception):
@@ -96,7 +101,7 @@ class DecodeProcess:
         """Read the first message, and tell whether it can be used; it has come, or will not."""
         try:
             self._message(Ready, monotonic() + self._stall_s)
-        except (CrashedError, StalledError):
+        except (EOFError, CrashedError, StalledError):
             return False
         return True
 
@@ -109,7 +114,8 @@ class DecodeProcess:
 
         Raises:
             GoneError: It was too late to ask.
-            CrashedError: The process died over it, or what it answered makes no sense.
+            KilledError: Somebody killed the process meanwhile.
+            CrashedError: The process died of it, or what it answered makes no sense.
             StalledError: No answer came in time.
         """
         with self._turns:
@@ -117,6 +123,10 @@ class DecodeProcess:
             try:
                 self._ask(job, opening, descriptor, deadline_s)
                 return self._answer(deadline_s)
+            except EOFError as ended:
+                self.kill()
+                killed = self._process.wait() == -signal.SIGKILL  # and not by the line above, which comes after its end
+                raise (KilledError if killed else CrashedError) from ended
             except BaseException:
                 self.kill()  # what it would say next is the answer to nothing
                 raise
@@ -192,9 +202,9 @@ class DecodeProcess:
             try:
                 n_bytes = self._socket.recv_into(view)
             except OSError as broken:
-                raise CrashedError from broken
+                raise EOFError from broken
             if n_bytes == 0:
-                raise CrashedError("it ended")
+                raise EOFError
             view = view[n_bytes:]
 
     def _wait(self, event: int, deadline_s: float) -> None:
