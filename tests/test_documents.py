@@ -78,6 +78,7 @@ def test_limits_are_told_as_they_are() -> None:
     assert f"| keywords | {MOST_KEYWORDS}, each of {LONGEST_KEYWORD} characters |" in text
     assert f"`STT_MAX_UPLOAD_MB`, {defaults.max_upload_mb} MB" in text
     assert f"`STT_MAX_AUDIO_S`, {defaults.max_audio_s / 3600:g} h" in text
+    assert f"`STT_DECODE_MEMORY_MIB`, {defaults.decode_memory_mib} MiB" in text
     assert f"`STT_MAX_WAITING_S`, {defaults.max_waiting_s / 3600:g} h" in text
     assert f"`STT_MAX_WAIT_S`, {defaults.max_wait_s:g} s" in text
     assert f"`STT_MAX_REQUESTS`, {defaults.max_requests}" in text
