@@ -49,8 +49,9 @@ def place(model: Any, dtype: "torch.dtype") -> None:
 def step_back() -> None:
     """Have the kernel prefer every other thread to this one, by a niceness of 5 more: they need a core for moments only.
 
-    With the full-size model at more than twice the load that two cores carry, refusals took 11 ms instead of 105 at the 99th
-    percentile, and as much was transcribed (2026-11). Elsewhere than on Linux, where niceness is a process's, nothing happens.
+    With the full-size model on one of two cores, at more than twice the load it can carry, refusals took 11 ms instead of 105 at
+    the 99th percentile, and as much was transcribed (2026-11). Elsewhere than on Linux, where niceness is a process's, nothing
+    happens.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()
