@@ -32,7 +32,7 @@ def _load_all(container: "Container") -> Recognizer:
     container.detector()
     recognizer = container.recognizer()
     if isinstance(normalizer, ProcessNormalizer):
-        normalizer.check()
+        normalizer.wait_until_ready()
     return recognizer
 
 

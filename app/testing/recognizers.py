@@ -91,11 +91,15 @@ class FakeRecognizer:
 
 
 class GatedRecognizer:
-    """Stands still in every batch until `let_go` is set, then does what `inner` does; `entered` tells that a batch has begun."""
+    """Stands still in every batch until `let_go` is set, then does what `inner` does.
+
+    `entered` tells that a batch has begun, and `n_entered` of how many clips the last one was: that depends on when they came.
+    """
 
     def __init__(self, inner: FakeRecognizer, *, patience_s: float = 30.0) -> None:
         self._inner, self._patience_s = inner, patience_s
         self.entered, self.let_go = threading.Event(), threading.Event()
+        self.n_entered = 0
 
     @property
     def facts(self) -> RecognizerFacts:
@@ -108,6 +112,7 @@ class GatedRecognizer:
         return self._inner.device_memory()
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        self.n_entered = len(clips)
         self.entered.set()
         if not self.let_go.wait(self._patience_s):
             raise TimeoutError(f"nobody let this batch go within {self._patience_s} s")

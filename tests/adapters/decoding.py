@@ -64,7 +64,7 @@ def heard(normalizer: ProcessNormalizer, data: bytes) -> Samples:
 
 def decoders(normalizer: ProcessNormalizer) -> list[psutil.Process]:
     """Return the processes of a pool, once one of them is ready."""
-    normalizer.check()
+    normalizer.wait_until_ready()
     return [psutil.Process(process.pid) for process in normalizer._pool._processes]
 
 

@@ -111,6 +111,9 @@ def test_processes_that_cannot_start_are_told_and_files_are_refused() -> None:
         wait_until(lambda: troubles)
         with pytest.raises(OverloadedError, match="no process is ready to decode"):
             heard(normalizer, recording(1))
+        with pytest.raises(OverloadedError, match="no process is ready to decode"):
+            normalizer.wait_until_ready()
+        assert len(troubles) >= 3
     pauses_s = [0.5, 1.0, 2.0]
     told = [("decode_process_not_started", {"status": 3, "next_try_s": pause_s}) for pause_s in pauses_s]
     assert troubles == told[: len(troubles)]

@@ -62,13 +62,13 @@ class ProcessNormalizer:
     def open_resampler(self, *, source_rate_hz: int) -> Resampler:
         return self._inner.open_resampler(source_rate_hz=source_rate_hz)
 
-    def check(self) -> None:
-        """Wait until a process is ready.
+    def wait_until_ready(self) -> None:
+        """Wait for a process to be ready, as long as one may become so: on a machine at its limit that can be a minute.
 
         Raises:
-            OverloadedError: None is within `stall_s`; what keeps it was told.
+            OverloadedError: Several did not start; what kept them was told.
         """
-        self._pool.check()
+        self._pool.wait_for_first()
 
     def close(self) -> None:
         """End all processes. Files that are being decoded fail."""

@@ -13,7 +13,8 @@ from ...domain.ports import DecodeLimits
 from .process import DecodeProcess
 from .wire import Answer, Open
 
-_START_S: Final = 60.0  # for a process to be ready; 0.3 s on an idle machine
+_START_S: Final = 120.0  # for a process to be ready; 0.3 s on an idle machine, but its libraries may come from a slow disk
+_MOST_FAILED_STARTS: Final = 3  # at first, until nothing is hoped for any more
 _RETRY_S: Final = 5
 _LONGEST_PAUSE_S: Final = 30.0  # between starts, where they fail
 
@@ -67,20 +68,23 @@ class Pool:
             OverloadedError: None is ready, not even after a while.
         """
         with self._changed:
-            self.check()
+            self._wait(self._patience_s)
             process = min(self._usable(), key=lambda each: (each.n_busy, each.n_files))
             process.n_files += 1
         opening = Open(job=process.number(), limits=limits, skip_samples=skip_samples)
         return Place(process, opening, descriptor)
 
-    def check(self) -> None:
-        """Wait until a process is ready.
+    def wait_for_first(self) -> None:
+        """Wait for a process to be ready as long as one may become so, however long a file would wait.
 
         Raises:
-            OverloadedError: None is, not even after a while.
+            OverloadedError: None is, and several did not start.
         """
+        self._wait(None, given_up=lambda: self._n_failed_starts >= _MOST_FAILED_STARTS)
+
+    def _wait(self, patience_s: float | None, given_up: Callable[[], bool] = lambda: False) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._usable(), self._patience_s)
+            self._changed.wait_for(lambda: self._closing or self._usable() or given_up(), patience_s)
             if self._closing or not self._usable():
                 raise OverloadedError("no process is ready to decode; try again later", retry_after_s=_RETRY_S)
 
@@ -151,6 +155,8 @@ class Pool:
 
     def _put_off(self, event: str, **facts: str | int) -> None:
         pause_s = min(_LONGEST_PAUSE_S, 0.5 * 2**self._n_failed_starts)
-        self._n_failed_starts += 1
         self._next_start_s = monotonic() + pause_s
         self._on_trouble(event, **facts, next_try_s=pause_s)
+        with self._changed:
+            self._n_failed_starts += 1
+            self._changed.notify_all()
