@@ -55,7 +55,9 @@ def _recognizer(settings: Settings) -> Recognizer:
         ModelUnavailableError: There is no such model or factory, or what the factory made is no recogniser.
     """
     if settings.recognizer == "nemo":
-        return NemoRecognizer(model=settings.model, device=settings.device, precision=settings.precision, on_progress=_log_progress)
+        return NemoRecognizer(
+            model=settings.model, device=settings.device, precision=settings.precision, step_back=True, on_progress=_log_progress
+        )
     made = _factory(settings.recognizer)(settings)
     if missing := [name for name in _PORT if not hasattr(made, name)]:
         told = f"STT_RECOGNIZER={settings.recognizer} made a {type(made).__name__}, which has no {', '.join(missing)}"

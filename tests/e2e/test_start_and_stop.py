@@ -20,6 +20,12 @@ def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([CONSOLE_SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+def nicenesses_of(service: Service) -> set[int]:
+    """Return those of all threads of the process that serves."""
+    processes = [each for each in psutil.Process(service.process.pid).children(recursive=True) if each.name() != "stt-decode"]
+    return {os.getpriority(os.PRIO_PROCESS, thread.id) for process in processes for thread in process.threads()}
+
+
 def decoders_of(service: Service) -> list[psutil.Process]:
     return [child for child in psutil.Process(service.process.pid).children(recursive=True) if child.name() == "stt-decode"]
 
@@ -36,6 +42,9 @@ def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0() -> None:
         service.wait_until_ready()
         decoders = decoders_of(service)
         assert 1 <= len(decoders) <= 4
+        niceness = os.getpriority(os.PRIO_PROCESS, service.process.pid)
+        assert nicenesses_of(service) == {niceness, min(19, niceness + 5)}  # the model steps back behind whatever answers
+        assert {decoder.nice() for decoder in decoders} == {niceness}
         assert service.stop() == 0
         assert psutil.wait_procs(decoders, 10)[1] == []
         assert "Traceback" not in service.log

@@ -27,15 +27,11 @@ def best_precision(model: Any) -> str:
 
 
 def place(model: Any, dtype: "torch.dtype") -> None:
-    """Ready `model` to run on this CPU, its encoder in `dtype`, decoder and features in float32; its layers are replaced.
-
-    The calling thread, which is to run it, steps back behind all others.
-    """
+    """Ready `model` to run on this CPU, its encoder in `dtype`, decoder and features in float32; its layers are replaced."""
     import torch
 
     from .layers import replace_layers
 
-    step_back()
     keep_freed_memory()
     is_large = _is_large(model)  # now: packed weights are no parameters
     model.encoder.to(dtype)

@@ -41,6 +41,7 @@ class NemoRecognizer:
         device: str = "auto",
         precision: str = "auto",
         languages: tuple[str, ...] = ("en",),
+        step_back: bool = False,
         on_progress: Progress = unheard,
     ) -> None:
         """Find, check, restore and warm up a model.
@@ -53,6 +54,8 @@ class NemoRecognizer:
                 on a CPU it is bfloat16 for a large model if the processor has the instructions, by its flags and
                 never by timing, so that the text is the same after a restart.
             languages: What the model knows, ISO 639-1; a `.nemo` file does not say.
+            step_back: The calling thread is the one that will run the model, and does nothing else: on a CPU it steps back behind
+                all others, for good, and so do the threads that torch has it start.
             on_progress: Hears what `locate` says and then `model_loaded`.
 
         Raises:
@@ -81,6 +84,8 @@ class NemoRecognizer:
         if self._on_cuda:
             cuda.place(self._model, self._device, self._dtype)
         else:
+            if step_back:
+                cpu.step_back()
             cpu.place(self._model, self._dtype)
         self._facts = RecognizerFacts(
             model_id=source.model_id,

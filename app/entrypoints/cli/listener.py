@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -36,8 +37,12 @@ def bound_clients(*, stall_s: float) -> None:
 def _listening() -> Iterator[socket.socket]:
     """Yield this process's listening sockets, each under a descriptor of its own."""
     for descriptor in _DESCRIPTORS.iterdir():
-        with suppress(OSError):  # no socket, or one that is gone by now
-            mine = socket.socket(fileno=os.dup(int(descriptor.name)))
+        with suppress(OSError):  # it is gone by now
+            copy = os.dup(int(descriptor.name))
+            if not stat.S_ISSOCK(os.fstat(copy).st_mode):
+                os.close(copy)  # a pipe whose end is kept open never ends
+                continue
+            mine = socket.socket(fileno=copy)
             if mine.type == socket.SOCK_STREAM and mine.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 yield mine
             else:
