@@ -44,17 +44,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     api_keys: Annotated[
+        # What a header and a list can carry, ASCII without spaces and commas; and nothing that is nearly an entry.
         tuple[
-            Annotated[str, Meta(pattern=r"^[!-+\--~]+\Z")], ...
-        ],  # what a header and a list can carry: ASCII without spaces, commas
+            Annotated[
+                str,
+                Meta(pattern=r"^((?!.*:sha256:)[!-+\--~]+|[A-Za-z0-9][A-Za-z0-9._-]{0,63}:sha256:[0-9a-fA-F]{64})\Z"),
+            ],
+            ...,
+        ],
         Meta(
-            description="Keys, separated by commas; a request must bring one as `Authorization: Bearer`. None: all may come in.",
+            description="Keys, separated by commas, each itself or as `name:sha256:<hex>`; a request must bring one as"
+            " `Authorization: Bearer`. None: all may come in.",
             extra={"secret": True},
         ),
     ] = ()
+    api_keys_file: Annotated[
+        str, Meta(description="File with a line `name:sha256:<hex>` for each further key; read again when it changes.")
+    ] = ""
     cors_origins: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+)\Z")], ...],
-        Meta(description="Origins (`https://app.example`), separated by commas, whose pages may use the service; `*`: all."),
+        Meta(
+            description="Origins (`https://app.example`), separated by commas, whose pages may use the service, by HTTP and by"
+            " WebSocket; `*`: all."
+        ),
     ] = ()
     page: Annotated[bool, Meta(description="Show the page at `/`; it needs no key, what it asks for does.")] = True
     model: Annotated[

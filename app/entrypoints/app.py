@@ -21,8 +21,10 @@ from ..domain.transcriber import Transcriber
 from ..settings import Settings
 from .batch_log import BatchLog
 from .bridge import Bridge
+from .callers import caller_of
 from .client_secrets import ClientSecrets
 from .drain import Drain
+from .gate import Gate
 from .http.answers import HANDLERS, refuse_page
 from .http.client_secrets import SECRET_BODIES, create_client_secret, create_transcription_session
 from .http.debug import latest_batches, model_configuration, running_stacks, settings_in_force
@@ -38,7 +40,6 @@ from .http.prefix import PrefixDoor
 from .http.requests import RequestLog, note
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .http.upload_clock import UploadClock
-from .keys import Keys
 from .metrics.registry import Metrics
 from .metrics.requests import CountingDoor
 from .proxies import ProxyDoor
@@ -79,7 +80,7 @@ def create_app(
         max_backlog_s=settings.live_backlog_s,
         watch=numbers.live.watch,
     )
-    keys = Keys(settings.api_keys)
+    gate = Gate(settings)
     client_secrets = ClientSecrets(time)
     page = Page() if settings.page else None
     batch_log = BatchLog(engine, unix_s=time)
@@ -96,9 +97,6 @@ def create_app(
 
     def provide_live() -> LiveHost:
         return live
-
-    def provide_keys() -> Keys:
-        return keys
 
     def provide_drain() -> Drain:
         return drain
@@ -131,11 +129,13 @@ def create_app(
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         engine.loaded.add_done_callback(lambda loaded: on_model_failed(failure) if (failure := loaded.exception()) else None)
         engine.start()
-        watching = asyncio.create_task(give_up_when_stuck(engine, stuck_s=settings.stuck_s))
+        watches = (give_up_when_stuck(engine, stuck_s=settings.stuck_s), *gate.watches())
+        watching = [asyncio.create_task(watch) for watch in watches]
         try:
             yield
         finally:
-            watching.cancel()
+            for watch in watching:
+                watch.cancel()
             live.close()
             bridge.close()
             engine.close(patience_s=_CLOSE_S)
@@ -167,7 +167,8 @@ def create_app(
             "bridge": Provide(provide_bridge, sync_to_thread=False),
             "transcriber": Provide(provide_transcriber, sync_to_thread=False),
             "live": Provide(provide_live, sync_to_thread=False),
-            "keys": Provide(provide_keys, sync_to_thread=False),
+            "entrance": Provide(gate.provide_entrance, sync_to_thread=False),
+            "caller": Provide(caller_of, sync_to_thread=False),
             "drain": Provide(provide_drain, sync_to_thread=False),
             "client_secrets": Provide(provide_client_secrets, sync_to_thread=False),
             "numbers": Provide(provide_metrics, sync_to_thread=False),
@@ -194,7 +195,7 @@ def create_app(
     clock = UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s)
     counting = CountingDoor(numbers.requests, [route.path_format for route in app.routes])
     doors = (
-        UntilLeft(), clock, KeyDoor(keys, open_paths=page.paths if page else ()), DrainDoor(drain), counting,
+        UntilLeft(), clock, KeyDoor(gate.keys, open_paths=page.paths if page else ()), DrainDoor(drain), counting,
         OriginDoor(settings.cors_origins), HeadAsGet(),
         RequestLog(),
         ReadOut(drain),

@@ -26,6 +26,7 @@ class Minted(msgspec.Struct, frozen=True, kw_only=True):
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     expires_unix_s: int
     preset: SessionConfig
+    owner: str | None
 
 
 class ClientSecrets:
@@ -40,11 +41,12 @@ class ClientSecrets:
         self._now_unix_s = now_unix_s
         self._kept: dict[bytes, _Kept] = {}
 
-    def mint(self, preset: SessionConfig, *, lifetime_s: int) -> Minted:
+    def mint(self, preset: SessionConfig, *, lifetime_s: int, owner: str | None) -> Minted:
         """Make a secret.
 
         Args:
             preset: What a session is set to that it opens.
+            owner: The name of the key it is made for; None where there are no keys.
 
         Raises:
             OverloadedError: As many as are allowed are valid.
@@ -55,17 +57,22 @@ class ClientSecrets:
         if len(self._kept) >= MOST_SECRETS:
             raise OverloadedError(f"{MOST_SECRETS} client secrets are valid already; try again later", retry_after_s=_RETRY_S)
         minted = Minted(value=PREFIX + secrets.token_urlsafe(_SECRET_BYTES), expires_unix_s=int(now_unix_s) + lifetime_s)
-        self._kept[_digest(minted.value.encode())] = _Kept(expires_unix_s=minted.expires_unix_s, preset=preset)
+        self._kept[_digest(minted.value.encode())] = _Kept(expires_unix_s=minted.expires_unix_s, preset=preset, owner=owner)
         return minted
 
-    def knows(self, offered: bytes) -> bool:
-        """Tell whether this is a secret that has not expired."""
-        return self.preset(offered) is not None
+    def owner_of(self, offered: bytes | None) -> str | None:
+        """Return the name of the key that this secret was made for; None if it is no secret, has expired, or is nobody's."""
+        kept = self._valid(offered)
+        return kept.owner if kept else None
 
     def preset(self, offered: bytes | None) -> SessionConfig | None:
         """Return what a session is set to that is opened with this key; None if the key is no secret, or has expired."""
+        kept = self._valid(offered)
+        return kept.preset if kept else None
+
+    def _valid(self, offered: bytes | None) -> _Kept | None:
         kept = self._kept.get(_digest(offered or b""))  # by digest: how long it takes tells nothing of any secret
-        return kept.preset if kept and kept.expires_unix_s > self._now_unix_s() else None
+        return kept if kept and kept.expires_unix_s > self._now_unix_s() else None
 
 
 def _digest(value: bytes) -> bytes:

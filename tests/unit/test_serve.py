@@ -1,4 +1,4 @@
-"""Files that the settings name, looked at before the service starts: certificates and their keys."""
+"""Files that the settings name, looked at before the service starts: certificates, their keys, and the file of API keys."""
 
 from pathlib import Path
 from typing import Final
@@ -75,7 +75,14 @@ def test_a_file_that_is_not_there_is_refused_by_name(settings: Settings, which: 
     assert getattr(settings, which) in str(fault.value)
 
 
-def test_the_command_ends_with_2_before_anything_starts(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    Path(settings.tls_key).unlink()
-    assert main(["serve", "--model", "bundled", "--tls-cert", settings.tls_cert, "--tls-key", settings.tls_key]) == 2
-    assert f"tls_cert, tls_key: {settings.tls_cert}, {settings.tls_key}: " in capsys.readouterr().err
+def test_the_command_ends_with_2_before_anything_starts(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("hush-hush\n")
+    assert main(["serve", "--model", "bundled", "--api-keys-file", str(keys)]) == 2
+    told = capsys.readouterr().err
+    assert f"api_keys_file: {keys}: line 1 is not `name:sha256:" in told
+    assert "hush" not in told
+    assert main(["serve", "--model", "bundled", "--tls-cert", settings.tls_cert, "--tls-key", str(keys)]) == 2
+    assert f"tls_cert, tls_key: {settings.tls_cert}, {keys}: " in capsys.readouterr().err

@@ -83,6 +83,7 @@ def test_all_faults_are_told_at_once(toml: Path) -> None:
         ("STT_PATH_PREFIX", "speech"), ("STT_PATH_PREFIX", "/"), ("STT_PATH_PREFIX", "/a/"), ("STT_PATH_PREFIX", "/a b"),
         ("STT_PRECISION", "int8"), ("STT_LOG_LEVEL", "loud"), ("STT_LOG_FORMAT", "xml"),
         ("STT_CORS_ORIGINS", "https://a.example/"), ("STT_CORS_ORIGINS", "a.example"), ("STT_CORS_ORIGINS", "https://*.example"),
+        ("STT_API_KEYS", "a:sha256:0"), ("STT_API_KEYS", f"a/b:sha256:{'0' * 64}"), ("STT_API_KEYS", f"a:sha256:{'0' * 65}"),
         ("STT_TRUSTED_PROXIES", "proxy.example"), ("STT_TRUSTED_PROXIES", "10.0.0.1/8"), ("STT_TRUSTED_PROXIES", "10.0.0.0/33"),
         ("STT_TRUSTED_PROXIES", "*"),
         ("STT_CORS_ORIGINS", "null"), ("STT_CORS_ORIGINS", "https://a.example https://b.example"),
@@ -96,8 +97,9 @@ def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> N
     ("name", "value", "expected"),
     [
         ("port", "1", 1), ("port", "65535", 65_535), ("max_audio_s", "604800", 604_800.0), ("linger_ms", "0", 0.0),
-        ("device", "cuda:1", "cuda:1"), ("device", " cuda:1 ", "cuda:1"), ("precision", "bfloat16", "bfloat16"),
-        ("window_s", "7.5", 7.5),
+        ("device", "cuda:1", "cuda:1"), ("device", " cuda:1 ", "cuda:1"), ("api_keys_file", " ", ""),
+        ("precision", "bfloat16", "bfloat16"), ("window_s", "7.5", 7.5),
+        ("api_keys", f"a:sha256:{'0' * 64}", (f"a:sha256:{'0' * 64}",)), ("api_keys", "a:b", ("a:b",)),
         ("trusted_proxies", "10.0.0.0/8, ::1,192.0.2.1", ("10.0.0.0/8", "::1", "192.0.2.1")),
         ("cors_origins", "*", ("*",)), ("cors_origins", "http://[::1]:80,app://x", ("http://[::1]:80", "app://x")),
     ],
@@ -132,7 +134,7 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(value: str) 
     for faults in (faults_of({"STT_API_KEYS": value}), faults_of({}, {"api_keys": value})):
         (fault,) = faults
         assert re.match(r"STT_API_KEYS: |--api-keys: ", fault)
-        assert "sh" not in fault
+        assert not [word for word in re.findall(r"\w+", value) if word in fault]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,7 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         tls_key=st.just("/etc/stt/key.pem"),
         trusted_proxies=st.lists(st.sampled_from(["10.0.0.0/8", "::1"])).map(tuple),
         path_prefix=st.sampled_from(["", "/a", "/a/b-c"]),
+        api_keys_file=st.sampled_from(["", "/etc/stt/keys"]),
         api_keys=st.lists(names, max_size=4).map(tuple),
         cors_origins=st.lists(st.sampled_from(["*", "https://a.example", "http://localhost:3000"])).map(tuple),
         model=names,

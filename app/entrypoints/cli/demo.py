@@ -12,7 +12,10 @@ import urllib.request
 from importlib.resources import as_file, files
 from typing import Any, Final
 
+import msgspec
+
 from ...settings import Settings, environment_of
+from ..keys import new_key
 
 _PACKAGE: Final = __package__.partition(".")[0]
 _BOUNDARY: Final = "parakeet-stt-demo"
@@ -25,6 +28,10 @@ def demo(settings: Settings) -> int:
     base = f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # whatever ends us, the service is told
+    secret = ""
+    if settings.api_keys or settings.api_keys_file:
+        secret, key = new_key("demo")  # of our own: of the others the service may know hashes alone
+        settings = msgspec.structs.replace(settings, api_keys=(*settings.api_keys, key.entry))
     print(f"starting the service on {base} with the model `{settings.model}` (loading takes some seconds)", flush=True)
     with (
         as_file(files(_PACKAGE) / "samples" / "hello.wav") as sample,
@@ -37,12 +44,12 @@ def demo(settings: Settings) -> int:
         try:
             if not _wait_until_ready(base, service):
                 return service.wait() or 1
-            transcript = _transcribe(base, sample.read_bytes(), settings.api_keys)
+            transcript = _transcribe(base, sample.read_bytes(), secret)
             print(f"\nsent:  {sample}")
             print(f"heard: {transcript['text']}\n")
             print("Try it yourself, with this file or one of your own:\n")
             options = "--insecure " if settings.tls_cert else ""  # the certificate may well be for another name
-            options += '-H "Authorization: Bearer $KEY" ' if settings.api_keys else ""  # which is for nobody else to read here
+            options += '-H "Authorization: Bearer $KEY" ' if secret else ""  # which is for nobody else to read here
             print(f"  curl {options}-F file=@{sample} {base}/v1/audio/transcriptions\n")
             if settings.page:
                 print(f"Or open {base}/ in a browser.\n")
@@ -76,12 +83,12 @@ def _wait_until_ready(base: str, service: "subprocess.Popen[bytes]") -> bool:
     return False
 
 
-def _transcribe(base: str, wav: bytes, keys: tuple[str, ...]) -> Any:
+def _transcribe(base: str, wav: bytes, secret: str) -> Any:
     head = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="hello.wav"\r\n\r\n'
     body = head.encode() + wav + f"\r\n--{_BOUNDARY}--\r\n".encode()
     headers = {"content-type": f"multipart/form-data; boundary={_BOUNDARY}"}
-    if keys:
-        headers["authorization"] = f"Bearer {keys[0]}"
+    if secret:
+        headers["authorization"] = f"Bearer {secret}"
     request = urllib.request.Request(f"{base}/v1/audio/transcriptions", body, headers)  # noqa: S310  # our own address
     with _opener().open(request) as answer:
         return json.load(answer)

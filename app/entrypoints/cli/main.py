@@ -15,6 +15,10 @@ _SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the 
 _DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
 _TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."
 _COMPLETION: Final = "Print a script that completes commands and flags in a shell."
+_KEY: Final = (
+    "Make an API key. The key, which is told this once, goes to standard error; its line for the file that STT_API_KEYS_FILE names"
+    " goes to standard output: `parakeet-stt key alice >> keys`."
+)
 _SETTINGS: Final = "Show the settings that `serve` would have, and where each comes from."
 _FORMS: Final = {
     "schema": "Print a JSON schema of the TOML file instead.",
@@ -27,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 for success, 1 for a failure, 2 for a wrong call or wrong settings."""
     given = vars(parser().parse_args(arguments))
     command, defaults = given.pop("command"), given.pop("defaults")
+    if command == "key":
+        from .key import make_key
+
+        return make_key(given["name"])
     if command == "completion":
         import shtab
 
@@ -52,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     _add_command(commands, "demo", _DEMO, {"model": "bundled"})
     _add_transcribe(_add_command(commands, "transcribe", _TRANSCRIBE, {}, of=_OF_FILES))
     _add_forms(_add_command(commands, "settings", _SETTINGS, {}))
+    key = commands.add_parser("key", help=_KEY.partition(".")[0] + ".", description=_KEY)
+    key.set_defaults(defaults={})
+    key.add_argument("name", metavar="NAME", help="what the log calls it: letters, digits, `.`, `-` and `_`")
     completion = commands.add_parser("completion", help=_COMPLETION, description=_COMPLETION)
     completion.set_defaults(defaults={})
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))

@@ -14,7 +14,9 @@ from granian.log import LogLevels
 from granian.server import Server
 from granian.server.common import AbstractServer
 
-from ...settings import Settings
+from ...settings import Settings, SettingsError
+from ..key_file import check_key_file
+from ..keys import KeysError
 from .tls import check_tls
 from .worker import MODEL_FAILED, STOP_S, Starts, application
 
@@ -26,9 +28,9 @@ def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; 0 then, 1 if the model could not be had, the port is taken, or a second signal came.
 
     Raises:
-        SettingsError: The certificate or its key cannot be used.
+        SettingsError: A file that the settings name cannot be used.
     """
-    check_tls(settings)
+    _check_files(settings)
     if fault := _taken(settings):
         print(f"parakeet-stt: cannot listen on {settings.host}:{settings.port}: {fault}", file=sys.stderr)
         return 1
@@ -81,6 +83,15 @@ class _Orders:
         self.status = 1
         if not self._stopping:
             self._stop(number, frame)
+
+
+def _check_files(settings: Settings) -> None:
+    check_tls(settings)
+    if path := _path(settings.api_keys_file):
+        try:
+            check_key_file(path)
+        except KeysError as fault:
+            raise SettingsError(f"api_keys_file: {path}: {fault}") from fault
 
 
 def _path(named: str) -> Path | None:

@@ -11,6 +11,7 @@ from msgspec import Meta
 from ...domain.engine import Engine
 from ...domain.errors import InvalidRequestError
 from ...settings import Settings
+from ..callers import Caller
 from ..client_secrets import ClientSecrets, Minted
 from ..errors import INVALID, ErrorBody, Row, body_of
 from ..websocket.realtime_events import new_id
@@ -88,6 +89,7 @@ async def create_client_secret(
     engine: NamedDependency[Engine],
     settings: NamedDependency[Settings],
     client_secrets: NamedDependency[ClientSecrets],
+    caller: NamedDependency[Caller],
 ) -> Response[ClientSecretBody]:
     """Mint a secret for whoever has no key: it opens realtime transcription sessions until it expires."""
     body = await _members(request)
@@ -97,7 +99,7 @@ async def create_client_secret(
     lifetime = _lifetime(body.get("expires_after"), "expires_after")
     served = served_by(engine, settings)
     config = updated_config(first_config(served), {} if body.get("session") is None else body["session"], served)
-    minted = client_secrets.mint(config, lifetime_s=lifetime.seconds)
+    minted = client_secrets.mint(config, lifetime_s=lifetime.seconds, owner=caller.key)
     told = session_object(config, session_id=new_id("sess_"), expires_unix_s=None)
     return Response(ClientSecretBody(value=minted.value, expires_at=minted.expires_unix_s, session=told))
 
@@ -115,6 +117,7 @@ async def create_transcription_session(
     engine: NamedDependency[Engine],
     settings: NamedDependency[Settings],
     client_secrets: NamedDependency[ClientSecrets],
+    caller: NamedDependency[Caller],
 ) -> Response[BetaSessionObject]:
     """Mint such a secret in the form of OpenAI's beta."""
     body = await _members(request)
@@ -129,7 +132,7 @@ async def create_transcription_session(
     except RefusedEventError as refusal:  # here the session is the whole body
         param = (refusal.param or "").removeprefix("session.") or None
         raise RefusedEventError(str(refusal).replace("`session.", "`"), code=refusal.code, param=param) from refusal
-    minted = client_secrets.mint(config, lifetime_s=lifetime.seconds)
+    minted = client_secrets.mint(config, lifetime_s=lifetime.seconds, owner=caller.key)
     return Response(beta_session_object(config, session_id=new_id("sess_"), expires_unix_s=None, secret=_beta_secret(minted)))
 
 

@@ -17,6 +17,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...domain.errors import GoingDownError
+from ..callers import Caller, address_of, remember
 from ..drain import Drain
 from ..errors import BAD_KEY, body_of
 from ..keys import Keys, bearer_key
@@ -45,7 +46,11 @@ class KeyDoor(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         offered = bearer_key(scope["headers"])
-        if scope["path"].rstrip("/") in self._open_paths or self._keys.admit(offered):
+        name = self._keys.name_of(offered)
+        if name is not None or not self._keys.locked or scope["path"].rstrip("/") in self._open_paths:
+            if name is not None:
+                note(key=name)
+            remember(scope, Caller(key=name, address=address_of(scope)))
             await next_app(scope, receive, send)
             return
         note(error=BAD_KEY.code)

@@ -32,7 +32,7 @@ _REASONS: Final = {
     503: "Not now: the service is full or going down (`overloaded`), or its model is not ready (`not_ready`). `Retry-After` tells"
     " when to ask again.",
 }
-_KEY: Final = "One of the keys of `STT_API_KEYS`. Without that setting no key is needed, and any will do."
+_KEY: Final = "One of the keys of `STT_API_KEYS` or `STT_API_KEYS_FILE`. Without these settings no key is needed, and any will do."
 
 
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:

@@ -15,10 +15,10 @@ from ...settings import Settings
 from ..drain import Drain
 from ..errors import body_of_failure
 from ..http.requests import note
-from ..keys import Keys
+from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .plain_messages import Asked, Status, Text, UtteranceError, WordHeard, read_choices, read_message, read_query, words_heard
-from .sockets import AnySocket, IdleError, LiveSocket, admit, conversation
+from .sockets import AnySocket, IdleError, LiveSocket, conversation
 
 
 @websocket("/ws")
@@ -27,13 +27,13 @@ async def hear(
     *,
     settings: NamedDependency[Settings],
     live: NamedDependency[LiveHost],
-    keys: NamedDependency[Keys],
+    entrance: NamedDependency[Entrance],
     drain: NamedDependency[Drain],
 ) -> None:
     """Transcribe raw sound while it comes."""
     client = LiveSocket(socket, drain, idle_s=settings.live_idle_s, stall_s=settings.stall_s)
     async with conversation(client, protocol="ws", subprotocol=_subprotocol(client)):
-        admit(client.scope, keys, settings.cors_origins)
+        entrance.admit(client.scope)
         await _Session(client, settings).hold(live)
 
 

@@ -17,13 +17,14 @@ from ..client_secrets import ClientSecrets
 from ..drain import Drain
 from ..errors import INVALID, ErrorBody, Row, body_of
 from ..http.requests import note
-from ..keys import Keys, offered_key
+from ..keys import offered_key
+from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .realtime_events import ErrorEvent, new_id
 from .realtime_protocol import Append, Clear, Commit, Configure, Deed, RealtimeProtocol, error_event, read_event
 from .realtime_session import SessionConfig, live_rules, sound_of
 from .realtime_updates import RefusedEventError, Served, first_config, served_by
-from .sockets import GOING_AWAY, AnySocket, IdleError, LiveSocket, RefusedError, admit, conversation
+from .sockets import GOING_AWAY, AnySocket, IdleError, LiveSocket, RefusedError, conversation
 
 SUBPROTOCOL: Final = "realtime"
 BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
@@ -42,7 +43,7 @@ async def hear_realtime(
     settings: NamedDependency[Settings],
     engine: NamedDependency[Engine],
     live: NamedDependency[LiveHost],
-    keys: NamedDependency[Keys],
+    entrance: NamedDependency[Entrance],
     client_secrets: NamedDependency[ClientSecrets],
     drain: NamedDependency[Drain],
 ) -> None:
@@ -52,7 +53,7 @@ async def hear_realtime(
     )
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in _subprotocols(client.scope) else None
     async with conversation(client, protocol="realtime", subprotocol=subprotocol):
-        admit(client.scope, keys, settings.cors_origins, code=UNKNOWN_KEY, knows=client_secrets.knows)
+        entrance.admit(client.scope, code=UNKNOWN_KEY, secrets=client_secrets)
         served = served_by(engine, settings)
         asked = _asked_model(client.scope)
         if asked and not served.offers(asked):

@@ -1,7 +1,7 @@
-"""What the live protocols share: who may come in, messages in and out, and how a conversation ends."""
+"""What the live protocols share: messages in and out, and how a conversation ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -15,9 +15,8 @@ from litestar.types import Scope
 
 from ...domain.errors import GoingDownError, InvalidRequestError, SpeechError, UnavailableError
 from ..drain import Drain, going_down
-from ..errors import BAD_KEY, FOREIGN_ORIGIN, IDLE, INTERNAL, ErrorBody, body_of, body_of_failure, internal_body, row_of
+from ..errors import IDLE, INTERNAL, ErrorBody, body_of, body_of_failure, internal_body, row_of
 from ..http.requests import REQUEST_ID, begin_request
-from ..keys import Keys, offered_key
 
 log = structlog.stdlib.get_logger()
 
@@ -257,38 +256,3 @@ def close_code(failure: SpeechError) -> int:
     if isinstance(failure, UnavailableError):
         return OVERLOADED
     return REFUSED if isinstance(failure, InvalidRequestError) else FAILED
-
-
-def admit(
-    scope: Scope,
-    keys: Keys,
-    origins: Collection[str],
-    *,
-    code: int = REFUSED,
-    knows: Callable[[bytes], bool] = lambda _key: False,
-) -> None:
-    """Let in whoever brings a key, and no page of a foreign origin: a browser asks nobody before it opens a WebSocket.
-
-    Args:
-        origins: Whose pages may use the service, as in the settings; those of its own host always may.
-        code: What a refused socket is closed with.
-        knows: Whether a key that the settings do not hold may come in all the same.
-
-    Raises:
-        RefusedError: It may not.
-    """
-    if _is_foreign(scope, origins):
-        raise RefusedError(body_of(FOREIGN_ORIGIN, "pages of this origin may not use the service"), code=code)
-    offered = offered_key(scope)
-    if not (keys.admit(offered) or (offered and knows(offered))):
-        told = "no such API key" if offered else "an API key is needed"
-        how = "send `Authorization: Bearer <key>`, or `?api_key=<key>`, with a key of this service"
-        raise RefusedError(body_of(BAD_KEY, f"{told}: {how}"), code=code)
-
-
-def _is_foreign(scope: Scope, origins: Collection[str]) -> bool:
-    headers = dict(scope["headers"])
-    origin = headers.get(b"origin", b"").decode("latin-1").lower()
-    if not origin or "*" in origins or origin in {known.lower() for known in origins}:
-        return False
-    return origin.partition("://")[2] != headers.get(b"host", b"").decode("latin-1").lower()
