@@ -61,6 +61,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_keys_file: Annotated[
         str, Meta(description="File with a line `name:sha256:<hex>` for each further key; read again when it changes.")
     ] = ""
+    requests_per_minute: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000, description="Requests that one key (or address, without keys) may send in a minute; 0: no limit."),
+    ] = 0
+    audio_s_per_minute: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000, description="Audio seconds that one key (or address) may have heard in a minute; 0: no limit."),
+    ] = 0
     cors_origins: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+)\Z")], ...],
         Meta(

@@ -21,17 +21,20 @@ from app.entrypoints.cli.worker import STOP_S
 from app.entrypoints.client_secrets import MOST_SECRETS
 from app.entrypoints.errors import BAD_KEY, NOT_FOUND, row_of
 from app.entrypoints.http.parameters import LONGEST_KEYWORD, MOST_KEYWORDS
+from app.entrypoints.ledger import MOST_ACCOUNTS
+from app.entrypoints.rates import RATE_HEADERS
 from app.entrypoints.websocket import realtime_events
 from app.entrypoints.websocket.plain_messages import Asked, read_choices
 from app.entrypoints.websocket.realtime_protocol import MOST_AUDIO_BYTES
 from app.entrypoints.websocket.realtime_session import LONGEST_PROMPT, SILENCE_MS, Audio, AudioInput, SemanticVad, SessionConfig
-from app.settings import fields, help_of, read_settings
+from app.settings import CONFIG_FILE, PREFIX, fields, help_of, read_settings
 
 ROOT: Final = Path(__file__).parents[1]
 AUDIO: Final = "docs/openai-audio.md"
 LIVE: Final = "docs/live.md"
 REALTIME: Final = "docs/realtime.md"
 OPERATIONS: Final = "docs/operations.md"
+SECURITY: Final = "docs/security.md"
 SETTINGS: Final = "docs/settings.md"
 GUIDES: Final = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
 DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES, "training/README.md")
@@ -168,6 +171,18 @@ def test_the_limits_of_realtime_are_told_as_they_are() -> None:
     assert f"at most {MOST_SECRETS:,} are valid" in text
     assert "is {low}, {medium}, {high} or {auto} ms".format(**SILENCE_MS) in text
     assert f"at most {MOST_AUDIO_BYTES // 2**20} MiB of sound" in text
+
+
+def test_every_header_of_rates_is_told() -> None:
+    told = [cells[0].strip(" `") for cells in table_of(SECURITY, "Rates")]
+    assert told == list(RATE_HEADERS)
+    assert f"{MOST_ACCOUNTS:,} at most" in (ROOT / SECURITY).read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_setting_that_is_named_exists(document: str) -> None:
+    named = set(re.findall(r"\bSTT_[A-Z_]*[A-Z]\b", (ROOT / document).read_text()))
+    assert named <= {CONFIG_FILE, *(PREFIX + name.upper() for name in fields())}
 
 
 @pytest.mark.parametrize("document", ["README.md", AUDIO])

@@ -19,6 +19,11 @@ SEEN: Final = {
     "path_prefix": ("app/test_path_prefix.py", "test_every_path_is_answered_with_and_without_the_prefix"),
     "api_keys": ("app/test_doors.py", "test_each_key_opens"),
     "api_keys_file": ("e2e/test_keys_and_tls.py", "test_keys_come_and_go_with_the_file_and_a_broken_one_changes_nothing"),
+    "requests_per_minute": ("app/test_rates.py", "test_one_request_too_many_is_refused_and_other_keys_are_served"),
+    "audio_s_per_minute": (
+        "app/test_rates.py",
+        "test_audio_that_was_heard_is_counted_and_too_much_refuses_the_next_file_alone",
+    ),
     "cors_origins": ("app/test_doors.py", "test_a_page_may_read_every_answer_and_a_foreign_one_none"),
     "page": ("app/test_page.py", "test_the_page_can_be_closed"),
     "model": ("e2e/test_start_and_stop.py", "test_a_model_that_is_not_there_ends_the_service_with_a_clear_message"),

@@ -79,6 +79,10 @@ class DeadlineError(UnavailableError):
     """The answer did not come in time, and is not waited for any longer."""
 
 
+class RateLimitedError(UnavailableError):
+    """This caller asks for more than it may in a minute."""
+
+
 class DeviceFailedError(SpeechError):
     """The device the model runs on is lost for this process; a recogniser raises it, and nothing can be recognised any more."""
 

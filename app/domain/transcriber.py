@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from contextlib import closing
@@ -15,7 +15,7 @@ from .audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
 from .cancel import CancelToken
 from .engine import Engine
 from .errors import AudioRejectedError, AudioTooShortError, CancelledError
-from .ports import AudioNormalizer, DecodeLimits, Options, RecognizerFacts, VoiceDetector
+from .ports import AudioNormalizer, Block, DecodeLimits, Options, RecognizerFacts, VoiceDetector
 from .seams import Joiner
 from .transcript import Transcript
 from .voice_activity import SpanRules, VoiceTrack
@@ -71,10 +71,20 @@ class Transcriber:
     def __init__(self, *, normalizer: AudioNormalizer, detector: VoiceDetector, engine: Engine, rules: TranscriberRules) -> None:
         self._normalizer, self._detector, self._engine, self._rules = normalizer, detector, engine, rules
 
-    def transcribe(self, file: BinaryIO, options: FileOptions, *, cancel: CancelToken) -> Generator[Part, None, None]:
+    def transcribe(
+        self,
+        file: BinaryIO,
+        options: FileOptions,
+        *,
+        cancel: CancelToken,
+        on_heard: Callable[[float], None] = lambda _duration_s: None,
+    ) -> Generator[Part, None, None]:
         """Yield the parts of a file's transcript as they are ready, in order; at least one, the last of which says so.
 
         Blocks on decoding and on the engine, so it belongs on a thread of its own.
+
+        Args:
+            on_heard: Told, in the middle of a step, how many seconds more were decoded; also of a file that comes to nothing.
 
         Raises:
             AudioRejectedError: Nothing decodable, too short or too long.
@@ -83,7 +93,8 @@ class Transcriber:
             CancelledError: `cancel` was set; queued work was withdrawn.
         """
         facts = self._engine.recognizer().facts  # before any decoding: without a model the work would be for nothing
-        with closing(_Source(self._normalizer, file, self._rules.limits, cancel)) as source:  # a decoder waits for nobody in vain
+        blocks = self._normalizer.blocks(file, limits=self._rules.limits)
+        with closing(_Source(blocks, cancel, on_heard)) as source:  # a decoder waits for nobody in vain
             yield from self._parts(source, options, cancel, facts)
 
     def _parts(self, source: "_Source", options: FileOptions, cancel: CancelToken, facts: RecognizerFacts) -> Iterator[Part]:
@@ -146,9 +157,8 @@ class Transcriber:
 class _Source:
     """A file's decoded samples, read in the lengths that are wanted."""
 
-    def __init__(self, normalizer: AudioNormalizer, file: BinaryIO, limits: DecodeLimits, cancel: CancelToken) -> None:
-        self._blocks = normalizer.blocks(file, limits=limits)
-        self._cancel = cancel
+    def __init__(self, blocks: Iterator[Block], cancel: CancelToken, on_heard: Callable[[float], None]) -> None:
+        self._blocks, self._cancel, self._on_heard = blocks, cancel, on_heard
         self._rest: Samples = np.zeros(0, np.float32)
         self._heard = 0
         self.ended = False
@@ -174,6 +184,7 @@ class _Source:
                 self.ended = True
                 break
             self._heard += block.samples.size
+            self._on_heard(block.samples.size / MODEL_RATE_HZ)
             self.truncated = self.truncated or block.truncated
             got.append(block.samples)
             n_samples += block.samples.size

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 from litestar import Litestar, Request, Router
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Server
@@ -28,7 +28,7 @@ from .gate import Gate
 from .http.answers import HANDLERS, refuse_page
 from .http.client_secrets import SECRET_BODIES, create_client_secret, create_transcription_session
 from .http.debug import latest_batches, model_configuration, running_stacks, settings_in_force
-from .http.doors import HeadAsGet, KeyDoor, OriginDoor, ReadOut, UntilLeft
+from .http.doors import HeadAsGet, OriginDoor, ReadOut, UntilLeft
 from .http.drain_door import DrainDoor
 from .http.form import Form, read_form
 from .http.health import health, readiness
@@ -43,6 +43,7 @@ from .http.upload_clock import UploadClock
 from .metrics.registry import Metrics
 from .metrics.requests import CountingDoor
 from .proxies import ProxyDoor
+from .rates import Meter
 from .watch import give_up_when_stuck
 from .websocket.host import LiveHost
 from .websocket.plain import hear
@@ -80,9 +81,9 @@ def create_app(
         max_backlog_s=settings.live_backlog_s,
         watch=numbers.live.watch,
     )
-    gate = Gate(settings)
     client_secrets = ClientSecrets(time)
     page = Page() if settings.page else None
+    gate = Gate(settings, open_paths=page.paths if page else ())
     batch_log = BatchLog(engine, unix_s=time)
     started_unix_s = int(time())
 
@@ -117,7 +118,8 @@ def create_app(
         engine.recognizer()  # refuses until all parts are loaded: from then on building a transcriber costs nothing
         return container.transcriber()
 
-    async def provide_form(request: Request[Any, Any, State]) -> AsyncGenerator[Form, None]:
+    async def provide_form(request: Request[Any, Any, State], meter: NamedDependency[Meter]) -> AsyncGenerator[Form, None]:
+        meter.check_audio()
         engine.check_room()  # before the body is read: to refuse must stay cheap when there is most to refuse
         bridge.check_room()
         sent_as, began_s = request.headers.get("content-type", ""), perf_counter()
@@ -129,8 +131,8 @@ def create_app(
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         engine.loaded.add_done_callback(lambda loaded: on_model_failed(failure) if (failure := loaded.exception()) else None)
         engine.start()
-        watches = (give_up_when_stuck(engine, stuck_s=settings.stuck_s), *gate.watches())
-        watching = [asyncio.create_task(watch) for watch in watches]
+        endless = (give_up_when_stuck(engine, stuck_s=settings.stuck_s), *gate.watches())
+        watching = [asyncio.create_task(watch) for watch in endless]
         try:
             yield
         finally:
@@ -169,6 +171,7 @@ def create_app(
             "live": Provide(provide_live, sync_to_thread=False),
             "entrance": Provide(gate.provide_entrance, sync_to_thread=False),
             "caller": Provide(caller_of, sync_to_thread=False),
+            "meter": Provide(gate.provide_meter, sync_to_thread=False),
             "drain": Provide(provide_drain, sync_to_thread=False),
             "client_secrets": Provide(provide_client_secrets, sync_to_thread=False),
             "numbers": Provide(provide_metrics, sync_to_thread=False),
@@ -192,10 +195,10 @@ def create_app(
     describe(app.openapi_schema, *BODIES, *SECRET_BODIES)
     # Around all of it, as Litestar's own middleware sees no request that no route takes. The last is the outermost: what
     # the others answer has an id too, and a browser may read a 401.
-    clock = UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s)
     counting = CountingDoor(numbers.requests, [route.path_format for route in app.routes])
     doors = (
-        UntilLeft(), clock, KeyDoor(gate.keys, open_paths=page.paths if page else ()), DrainDoor(drain), counting,
+        UntilLeft(), UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s),
+        *gate.doors(), DrainDoor(drain), counting,
         OriginDoor(settings.cors_origins), HeadAsGet(),
         RequestLog(),
         ReadOut(drain),

@@ -13,6 +13,7 @@ from ..domain.errors import (
     InvalidRequestError,
     ModelNotReadyError,
     OverloadedError,
+    RateLimitedError,
     SlowUploadError,
     SpeechError,
     UnknownModelError,
@@ -64,6 +65,7 @@ _ROWS: Final[dict[type[SpeechError], Row]] = {
     OverloadedError: Row(503, SERVER, "overloaded"),
     DeadlineError: Row(503, SERVER, "overloaded"),
     ModelNotReadyError: Row(503, SERVER, "not_ready"),
+    RateLimitedError: RATE_LIMITED,
     SpeechError: INTERNAL,
 }
 

@@ -20,6 +20,7 @@ from app.domain.errors import OverloadedError, RecognitionError
 from app.entrypoints.app import create_app
 from app.entrypoints.errors import RATE_LIMITED
 from app.entrypoints.keys import Keys, bearer_key
+from app.entrypoints.rates import RATE_HEADERS
 from app.settings import Settings
 from app.testing.recognizers import FakeRecognizer
 
@@ -300,7 +301,7 @@ def test_a_page_may_read_every_answer_and_a_foreign_one_none(serve: Serve, statu
         answer = answer_for(client, origin)
         assert answer.headers["access-control-allow-origin"] == origin
         exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-        assert exposed == {"x-request-id", "retry-after", "x-should-retry"}
+        assert exposed == {"x-request-id", "retry-after", "x-should-retry", *RATE_HEADERS}
         assert "access-control-allow-credentials" not in answer.headers
         assert answer.headers["vary"] == "Origin"
     for foreign in ("https://evil.example", PAGE + ".evil.example", "http://app.example", PAGE + ":8443", "null", "*", None):

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from app.entrypoints.client_secrets import ClientSecrets
 from app.entrypoints.keys import Key, Keys
+from app.entrypoints.rates import Rates
 from app.entrypoints.websocket.entrance import Entrance
 from app.entrypoints.websocket.realtime_session import SessionConfig
 from app.entrypoints.websocket.sockets import RefusedError
@@ -28,6 +29,10 @@ BEARER: Final = {"authorization": f"Bearer {SECRET}"}
 def locked() -> Iterator[Client]:
     with serving(Settings(api_keys=("sk-plain", ALICE.entry))) as (client, _):
         yield client
+
+
+def make_entrance(keys: Keys, *, requests_per_minute: int = 0, origins: tuple[str, ...] = ()) -> Entrance:
+    return Entrance(keys, Rates(requests_per_minute=requests_per_minute, audio_s_per_minute=0, now_s=lambda: 0.0), origins)
 
 
 def scope_of(**headers: str) -> Any:
@@ -62,7 +67,7 @@ def test_the_log_names_the_key_of_a_live_session(locked: Client) -> None:
 # Client secrets
 
 
-def test_what_a_client_secret_opens_is_logged_for_the_key_that_minted_it(locked: Client) -> None:
+def test_what_a_client_secret_opens_is_counted_for_the_key_that_minted_it(locked: Client) -> None:
     minted = locked.post("/v1/realtime/client_secrets", json={}, headers=BEARER).json()["value"]
     with capture_logs() as logs:
         with talking(locked, headers={"authorization": f"Bearer {minted}"}) as realtime:
@@ -72,12 +77,24 @@ def test_what_a_client_secret_opens_is_logged_for_the_key_that_minted_it(locked:
     assert minted not in str(logs)
 
 
+def test_a_client_secret_shares_the_rate_of_its_key() -> None:
+    with serving(Settings(api_keys=(ALICE.entry, "sk-plain"), requests_per_minute=2)) as (client, _):
+        minted = client.post("/v1/realtime/client_secrets", json={}, headers=BEARER).json()["value"]
+        bearer = {"authorization": f"Bearer {minted}"}
+        with talking(client, headers=bearer) as realtime:
+            assert realtime.next()["type"] == "session.created"
+        with talking(client, headers=bearer) as again:
+            assert again.end() == ("rate_limit_exceeded", 1013, "rate_limit_error.rate_limit_exceeded")
+        assert client.get("/v1/models", headers=BEARER).status_code == 429
+        assert client.get("/v1/models", headers={"authorization": "Bearer sk-plain"}).status_code == 200
+
+
 def test_a_client_secret_opens_as_long_as_the_key_that_minted_it() -> None:
     keys = Keys(with_file=True)
     keys.replace_file_keys((ALICE,))
     secrets = ClientSecrets(time)
     minted = secrets.mint(SessionConfig(), lifetime_s=60, owner="alice").value
-    entrance, scope = Entrance(keys, ()), scope_of(authorization=f"Bearer {minted}")
+    entrance, scope = make_entrance(keys), scope_of(authorization=f"Bearer {minted}")
     entrance.admit(scope, secrets=secrets)
     with pytest.raises(RefusedError):
         entrance.admit(scope)  # of another door
@@ -112,7 +129,7 @@ def test_a_client_secret_opens_as_long_as_the_key_that_minted_it() -> None:
     ],
 )
 def test_pages_come_in_from_the_service_s_own_origin_and_from_those_that_were_set(origin: str, host: str, may: bool) -> None:
-    entrance = Entrance(Keys(), ("https://app.example",))
+    entrance = make_entrance(Keys(), origins=("https://app.example",))
     scope = scope_of(origin=origin, host=host)
     if may:
         entrance.admit(scope)
@@ -122,6 +139,6 @@ def test_pages_come_in_from_the_service_s_own_origin_and_from_those_that_were_se
 
 
 def test_a_page_of_a_foreign_origin_cannot_try_keys() -> None:
-    entrance = Entrance(Keys([ALICE.entry]), ())
+    entrance = make_entrance(Keys([ALICE.entry]))
     with pytest.raises(RefusedError, match="origin"):
         entrance.admit(scope_of(origin="https://evil.example", host="stt.example", authorization=f"Bearer {SECRET}"))

@@ -42,6 +42,7 @@ from app.entrypoints.http.parameters import (
     read_temperature,
     read_transcription,
 )
+from app.entrypoints.rates import RATE_HEADERS
 from app.settings import Settings
 from app.testing.contracts_audio import wav_bytes
 from app.testing.recognizers import FakeRecognizer
@@ -50,8 +51,8 @@ from .service import TEXT, TRANSCRIPTIONS, Client, send, serving, tone, wav
 
 TRANSLATIONS: Final = "/v1/audio/translations"
 EXAMPLES: Final = 40  # requests to each operation
-AUDIO: Final = {200, 400, 401, 404, 408, 413, 500, 503}
-SECRET: Final = {200, 400, 401, 404, 408, 503}
+AUDIO: Final = {200, 400, 401, 404, 408, 413, 429, 500, 503}
+SECRET: Final = {200, 400, 401, 404, 408, 429, 503}
 SECRETS: Final = ("/realtime/client_secrets", "/realtime/transcription_sessions")
 OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
     ("POST", TRANSCRIPTIONS): AUDIO,
@@ -60,13 +61,13 @@ OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
     ("POST", TRANSLATIONS.removeprefix("/v1")): AUDIO,
     ("POST", "/transcribe"): AUDIO - {404},
     **{("POST", prefix + path): SECRET for prefix in ("/v1", "") for path in SECRETS},
-    ("GET", "/v1/models"): {200, 401, 503},
-    ("GET", "/v1/models/{name}"): {200, 400, 401, 404, 503},
+    ("GET", "/v1/models"): {200, 401, 429, 503},
+    ("GET", "/v1/models/{name}"): {200, 400, 401, 404, 429, 503},
     ("GET", "/healthz"): {200, 503},
     ("GET", "/readyz"): {200, 503},
-    ("GET", "/debug/cfg"): {200, 401, 503},
-    **{("GET", f"/debug/{name}"): {200, 401} for name in ("settings", "batches", "stacks")},
-    ("GET", "/metrics"): {200, 401},
+    ("GET", "/debug/cfg"): {200, 401, 429, 503},
+    **{("GET", f"/debug/{name}"): {200, 401, 429} for name in ("settings", "batches", "stacks")},
+    ("GET", "/metrics"): {200, 401, 429},
 }
 Document = dict[str, Any]
 Case = schemathesis.Case[Any]
@@ -148,6 +149,14 @@ def test_every_code_is_told(document: Document) -> None:
     answers = document["paths"][TRANSCRIPTIONS]["post"]["responses"]
     assert {row.status for row in rows} == AUDIO - {200}
     assert [row.code for row in rows if f"`{row.code}`" not in answers[str(row.status)]["description"]] == []
+
+
+def test_refusals_that_pass_are_described_with_their_headers(document: Document) -> None:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            told = {status: set(answer.get("headers", ())) for status, answer in operation["responses"].items()}
+            assert told.get("503", {"retry-after"}) == {"retry-after"}, path
+            assert told.get("429", {"retry-after", *RATE_HEADERS}) == {"retry-after", *RATE_HEADERS}, path
 
 
 def test_keys_are_described(document: Document) -> None:

@@ -85,7 +85,8 @@ def test_all_faults_are_told_at_once(toml: Path) -> None:
         ("STT_CORS_ORIGINS", "https://a.example/"), ("STT_CORS_ORIGINS", "a.example"), ("STT_CORS_ORIGINS", "https://*.example"),
         ("STT_API_KEYS", "a:sha256:0"), ("STT_API_KEYS", f"a/b:sha256:{'0' * 64}"), ("STT_API_KEYS", f"a:sha256:{'0' * 65}"),
         ("STT_TRUSTED_PROXIES", "proxy.example"), ("STT_TRUSTED_PROXIES", "10.0.0.1/8"), ("STT_TRUSTED_PROXIES", "10.0.0.0/33"),
-        ("STT_TRUSTED_PROXIES", "*"),
+        ("STT_TRUSTED_PROXIES", "*"), ("STT_REQUESTS_PER_MINUTE", "-1"), ("STT_REQUESTS_PER_MINUTE", "0.5"),
+        ("STT_AUDIO_S_PER_MINUTE", "inf"),
         ("STT_CORS_ORIGINS", "null"), ("STT_CORS_ORIGINS", "https://a.example https://b.example"),
     ],
 )  # fmt: skip
@@ -100,7 +101,7 @@ def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> N
         ("device", "cuda:1", "cuda:1"), ("device", " cuda:1 ", "cuda:1"), ("api_keys_file", " ", ""),
         ("precision", "bfloat16", "bfloat16"), ("window_s", "7.5", 7.5),
         ("api_keys", f"a:sha256:{'0' * 64}", (f"a:sha256:{'0' * 64}",)), ("api_keys", "a:b", ("a:b",)),
-        ("trusted_proxies", "10.0.0.0/8, ::1,192.0.2.1", ("10.0.0.0/8", "::1", "192.0.2.1")),
+        ("trusted_proxies", "10.0.0.0/8, ::1,192.0.2.1", ("10.0.0.0/8", "::1", "192.0.2.1")), ("requests_per_minute", "0", 0),
         ("cors_origins", "*", ("*",)), ("cors_origins", "http://[::1]:80,app://x", ("http://[::1]:80", "app://x")),
     ],
 )  # fmt: skip
@@ -203,6 +204,8 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         trusted_proxies=st.lists(st.sampled_from(["10.0.0.0/8", "::1"])).map(tuple),
         path_prefix=st.sampled_from(["", "/a", "/a/b-c"]),
         api_keys_file=st.sampled_from(["", "/etc/stt/keys"]),
+        requests_per_minute=st.integers(0, 1_000_000),
+        audio_s_per_minute=st.integers(0, 1_000_000),
         api_keys=st.lists(names, max_size=4).map(tuple),
         cors_origins=st.lists(st.sampled_from(["*", "https://a.example", "http://localhost:3000"])).map(tuple),
         model=names,

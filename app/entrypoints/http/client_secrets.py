@@ -80,7 +80,7 @@ def answer_refusal(_request: AnyRequest, refusal: RefusedEventError) -> Response
     ["/v1/realtime/client_secrets", "/realtime/client_secrets"],
     status_code=200,
     operation_class=json_operation(ClientSecretRequest, ClientSecretBody),
-    responses=error_responses(400, 401, 404, 408, 503),
+    responses=error_responses(400, 401, 404, 408, 429, 503),
     exception_handlers={RefusedEventError: answer_refusal},
     tags=["realtime"],
 )
@@ -108,7 +108,7 @@ async def create_client_secret(
     ["/v1/realtime/transcription_sessions", "/realtime/transcription_sessions"],
     status_code=200,
     operation_class=json_operation(TranscriptionSessionRequest, BetaSessionObject),
-    responses=error_responses(400, 401, 404, 408, 503),
+    responses=error_responses(400, 401, 404, 408, 429, 503),
     exception_handlers={RefusedEventError: answer_refusal},
     tags=["realtime"],
 )

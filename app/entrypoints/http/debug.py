@@ -18,7 +18,7 @@ from .openapi import answering_operation, error_responses
 @get(
     "/debug/cfg",
     operation_class=answering_operation({"application/yaml": (dict[str, Any],), "application/json": (dict[str, Any],)}),
-    responses=error_responses(401, 503),
+    responses=error_responses(401, 429, 503),
     tags=["debug"],
 )
 async def model_configuration(request: Request[None, None, State], engine: NamedDependency[Engine]) -> Response[bytes]:
@@ -36,19 +36,19 @@ class ShownSetting(msgspec.Struct, frozen=True, kw_only=True):
     default: Any
 
 
-@get("/debug/settings", responses=error_responses(401), tags=["debug"])
+@get("/debug/settings", responses=error_responses(401, 429), tags=["debug"])
 async def settings_in_force(settings: NamedDependency[Settings]) -> dict[str, ShownSetting]:
     """Show the settings in force beside their defaults; keys are hidden."""
     return {name: ShownSetting(value=value, default=fields()[name].default) for name, value in settings.__rich_repr__()}
 
 
-@get("/debug/batches", responses=error_responses(401), tags=["debug"])
+@get("/debug/batches", responses=error_responses(401, 429), tags=["debug"])
 async def latest_batches(batch_log: NamedDependency[BatchLog]) -> list[Batch]:
     """Show the last few hundred calls of the recogniser, the latest first."""
     return batch_log.latest
 
 
-@get("/debug/stacks", media_type=MediaType.TEXT, responses=error_responses(401), tags=["debug"])
+@get("/debug/stacks", media_type=MediaType.TEXT, responses=error_responses(401, 429), tags=["debug"])
 async def running_stacks() -> str:
     """Show what every thread and every task is doing; for a service that seems to stand still."""
     return stacks()

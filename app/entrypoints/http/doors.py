@@ -5,7 +5,7 @@ Litestar's own middleware runs only where a route matches; these hold for unknow
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
 from copy import copy
 from typing import Any, Final
@@ -21,11 +21,11 @@ from ..callers import Caller, address_of, remember
 from ..drain import Drain
 from ..errors import BAD_KEY, body_of
 from ..keys import Keys, bearer_key
+from ..rates import RATE_HEADERS
 from .answers import error_answer
 from .requests import note
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})  # asked by what has no key: orchestrators and load balancers
-_EXPOSED: Final = b"x-request-id, retry-after, x-should-retry"  # what OpenAI's client reads of an answer
+_EXPOSED: Final = ", ".join(("x-request-id", "retry-after", "x-should-retry", *RATE_HEADERS)).encode()  # what clients read
 _METHODS: Final = b"GET, POST, OPTIONS"
 _USUAL_HEADERS: Final = b"authorization, content-type"
 _HEADER_NAMES: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*")
@@ -40,9 +40,9 @@ class KeyDoor(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)  # a WebSocket is told why it is refused, in its own protocol
 
-    def __init__(self, keys: Keys, *, open_paths: Iterable[str] = ()) -> None:
-        """Keep the keys; `open_paths` need none either, as the health checks do."""
-        self._keys, self._open_paths = keys, OPEN_PATHS | frozenset(open_paths)
+    def __init__(self, keys: Keys, *, open_paths: Collection[str]) -> None:
+        """Keep the keys; `open_paths` need none."""
+        self._keys, self._open_paths = keys, open_paths
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         offered = bearer_key(scope["headers"])

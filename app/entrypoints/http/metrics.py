@@ -15,7 +15,7 @@ _TEXT: Final = "text/plain"  # the version is a parameter of it, which the API's
 @get(
     "/metrics",
     operation_class=answering_operation({_TEXT: (str,)}),
-    responses=error_responses(401),
+    responses=error_responses(401, 429),
     tags=["debug"],
     sync_to_thread=False,
 )

@@ -29,7 +29,7 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "obje
     data: list[ModelBody]
 
 
-@get("/v1/models", responses=error_responses(401, 503), tags=["models"])
+@get("/v1/models", responses=error_responses(401, 429, 503), tags=["models"])
 async def list_models(
     engine: NamedDependency[Engine], settings: NamedDependency[Settings], started_unix_s: NamedDependency[int]
 ) -> ModelList:
@@ -37,7 +37,7 @@ async def list_models(
     return ModelList(data=[_model(name, engine, started_unix_s) for name in served_names(engine, settings)])
 
 
-@get("/v1/models/{name:path}", responses=error_responses(401, 404, 503), tags=["models"])
+@get("/v1/models/{name:path}", responses=error_responses(401, 404, 429, 503), tags=["models"])
 async def retrieve_model(
     name: FromPath[str], engine: NamedDependency[Engine], settings: NamedDependency[Settings], started_unix_s: NamedDependency[int]
 ) -> ModelBody:

@@ -8,6 +8,7 @@ import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
     OpenAPI,
+    OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -20,6 +21,7 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIFormat
 
 from ..errors import ErrorBody
+from ..rates import RATE_HEADERS
 
 _REASONS: Final = {
     400: "A field is missing, malformed or wrong (`invalid_value`), or asks for what is not offered (`unsupported_value`); or the"
@@ -28,11 +30,15 @@ _REASONS: Final = {
     404: "There is no such model (`model_not_found`).",
     408: "The body stopped coming, or came too slowly (`request_timeout`).",
     413: "The upload is larger than the limit (`file_too_large`).",
+    429: "This key, or without keys this address, has asked for more than it may in a minute (`rate_limit_exceeded`); only where"
+    " the service has rates. `Retry-After` tells when to ask again.",
     500: "Our fault (`internal_error`).",
     503: "Not now: the service is full or going down (`overloaded`), or its model is not ready (`not_ready`). `Retry-After` tells"
     " when to ask again.",
 }
 _KEY: Final = "One of the keys of `STT_API_KEYS` or `STT_API_KEYS_FILE`. Without these settings no key is needed, and any will do."
+_RETRY_AFTER: Final = {"retry-after": "Seconds until the next try has a chance."}
+_HEADERS: Final = {"429": {**_RETRY_AFTER, **RATE_HEADERS}, "503": _RETRY_AFTER}
 
 
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
@@ -140,9 +146,20 @@ def describe(document: OpenAPI, *structs: type[msgspec.Struct]) -> None:
     refusal = OpenAPIMediaType(schema=Reference(ref=f"#/components/schemas/{ErrorBody.__name__}"))
     for path in (document.paths or {}).values():
         for operation in (path.get, path.post):
+            _describe_headers(operation)
             answer = operation and operation.responses and operation.responses.get("400")
             if isinstance(answer, OpenAPIResponse):
                 answer.description, answer.content = _REASONS[400], {"application/json": refusal}
+
+
+def _describe_headers(operation: Operation | None) -> None:
+    for status, headers in _HEADERS.items():
+        answer = operation and operation.responses and operation.responses.get(status)
+        if isinstance(answer, OpenAPIResponse):
+            text = Schema(type=OpenAPIType.STRING)
+            answer.headers = {
+                name: OpenAPIHeader(description=told, schema=text, required=name in _RETRY_AFTER) for name, told in headers.items()
+            }
 
 
 def _described(types: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

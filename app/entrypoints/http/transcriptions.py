@@ -10,6 +10,7 @@ from ...domain.transcriber import FileOptions, Transcriber
 from ...settings import Settings
 from ..bridge import Bridge
 from ..errors import ErrorBody
+from ..rates import Meter
 from ..rendering import rendered
 from .bodies import (
     TextDelta,
@@ -97,24 +98,26 @@ _TEXTS: Final = {MediaType.TEXT: (str,), _VTT: (str,)}
         _TRANSCRIPTION_FIELDS,
         answers={"application/json": (TranscriptionBody, VerboseBody), **_TEXTS, EVENT_STREAM: (TextDelta, TextDone, ErrorBody)},
     ),
-    responses=error_responses(400, 401, 404, 408, 413, 500, 503),
+    responses=error_responses(400, 401, 404, 408, 413, 429, 500, 503),
     tags=["audio"],
 )
 async def create_transcription(
     form: NamedDependency[Form],
+    *,
     engine: NamedDependency[Engine],
     transcriber: NamedDependency[Transcriber],
     bridge: NamedDependency[Bridge],
     settings: NamedDependency[Settings],
+    meter: NamedDependency[Meter],
 ) -> Response[TranscriptionBody | VerboseBody | str] | EventStream:
     """Transcribe a file."""
     languages = engine.recognizer().facts.languages
     request = read_transcription(form, languages=languages)
     check_model(form.text("model"), engine, settings)
     if request.stream:
-        parts = parts_of(form.take_upload(), _file_options(request), transcriber, bridge)
+        parts = parts_of(form.take_upload(), _file_options(request), transcriber, bridge, meter)
         return await streamed(parts, include=request.include)
-    result = await heard(form, _file_options(request), transcriber, bridge)
+    result = await heard(form, _file_options(request), transcriber, bridge, meter)
     return _answer(rendered(result, request, language=languages[0]), request)
 
 
@@ -122,20 +125,22 @@ async def create_transcription(
     ["/v1/audio/translations", "/audio/translations"],
     status_code=200,
     operation_class=form_operation(_TRANSLATION_FIELDS, answers={"application/json": (TranslationBody, VerboseBody), **_TEXTS}),
-    responses=error_responses(400, 401, 404, 408, 413, 500, 503),
+    responses=error_responses(400, 401, 404, 408, 413, 429, 500, 503),
     tags=["audio"],
 )
 async def create_translation(
     form: NamedDependency[Form],
+    *,
     engine: NamedDependency[Engine],
     transcriber: NamedDependency[Transcriber],
     bridge: NamedDependency[Bridge],
     settings: NamedDependency[Settings],
+    meter: NamedDependency[Meter],
 ) -> Response[TranslationBody] | Response[TranscriptionBody | VerboseBody | str]:
     """Write English speech down in English: the model hears no other language, so a translation is the transcription."""
     request = TranscriptionRequest(answer_format=read_format(form), temperature=read_temperature(form))
     check_model(form.text("model"), engine, settings)
-    result = await heard(form, _file_options(request), transcriber, bridge)
+    result = await heard(form, _file_options(request), transcriber, bridge, meter)
     if request.answer_format == "json":
         return Response(TranslationBody(text=result.transcript.text))
     return _answer(rendered(result, request, language="en", task="translate"), request)
@@ -145,15 +150,19 @@ async def create_translation(
     "/transcribe",
     status_code=200,
     operation_class=form_operation(_TRANSCRIBE_FIELDS),
-    responses=error_responses(400, 401, 408, 413, 500, 503),
+    responses=error_responses(400, 401, 408, 413, 429, 500, 503),
     tags=["audio"],
 )
 async def transcribe(
-    form: NamedDependency[Form], transcriber: NamedDependency[Transcriber], bridge: NamedDependency[Bridge]
+    form: NamedDependency[Form],
+    *,
+    transcriber: NamedDependency[Transcriber],
+    bridge: NamedDependency[Bridge],
+    meter: NamedDependency[Meter],
 ) -> TranscribeBody:
     """Transcribe a file, in the form of the service this one replaces."""
     wanted = form.flag("include_timestamps")
-    transcript = (await heard(form, FileOptions(), transcriber, bridge)).transcript
+    transcript = (await heard(form, FileOptions(), transcriber, bridge, meter)).transcript
     return TranscribeBody(text=transcript.text, timestamps=timestamps(transcript) if wanted else None)
 
 

@@ -15,6 +15,7 @@ from ...domain.live_events import Event, Request, Step
 from ...domain.pcm import Encoding
 from ...domain.ports import AudioNormalizer, VoiceDetector
 from ...domain.transcript import Transcript
+from ..rates import UNLIMITED, Meter
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -67,11 +68,14 @@ class LiveHost:
         return self._n_open
 
     @asynccontextmanager
-    async def session(self, encoding: Encoding, rate_hz: int, rules: LiveRules, emit: Emit) -> AsyncIterator["LiveConnection"]:
+    async def session(
+        self, encoding: Encoding, rate_hz: int, rules: LiveRules, emit: Emit, meter: Meter = UNLIMITED
+    ) -> AsyncIterator["LiveConnection"]:
         """Open a session for as long as the context lasts; whatever it still has in the queue is withdrawn at its end.
 
         Args:
             emit: Told every event, one after the other, in order. While it waits the session takes no more sound.
+            meter: Counts the sound.
 
         Raises:
             ModelNotReadyError: The model is not loaded, or has failed.
@@ -84,7 +88,14 @@ class LiveHost:
         sound = self._sound(encoding, rate_hz)
         session = LiveSession(self._detector(), sound, rules, longest_clip_s=facts.longest_clip_s)
         connection = LiveConnection(
-            session, self._engine, self._workers, emit, self._sound, watch=self._watch(), max_backlog_s=self._max_backlog_s
+            session,
+            self._engine,
+            self._workers,
+            emit,
+            self._sound,
+            watch=self._watch(),
+            meter=meter,
+            max_backlog_s=self._max_backlog_s,
         )
         self._n_open += 1
         try:
@@ -114,10 +125,11 @@ class LiveConnection:
         sound: Callable[[Encoding, int], Sound],
         *,
         watch: Watch,
+        meter: Meter,
         max_backlog_s: float,
     ) -> None:
         self._session, self._engine, self._workers, self._emit, self._sound = session, engine, workers, emit, sound
-        self._max_backlog_s = max_backlog_s
+        self._meter, self._max_backlog_s = meter, max_backlog_s
         self._watch, self._arrived_s = watch, 0.0
         self._turn = asyncio.Lock()
         self._answers: dict[int, Future[Transcript]] = {}
@@ -134,10 +146,14 @@ class LiveConnection:
 
         Raises:
             OverloadedError: More sound waits to be recognised than one session may leave waiting; the session cannot go on.
+            RateLimitedError: The client has sent more than it may in a minute; nothing was taken.
         """
+        self._meter.check_audio()
         self._arrived_s = monotonic()
         for at in range(0, len(data), _PIECE_BYTES):
+            heard_s = self.heard_s
             await self._call(partial(self._session.push, data[at : at + _PIECE_BYTES]), on_worker=True)
+            self._meter.count_audio(self.heard_s - heard_s)
         if self._session.backlog_s > self._max_backlog_s:
             told = f"more than {self._max_backlog_s:g} s of this session's audio wait to be recognised"
             raise OverloadedError(told, retry_after_s=_RETRY_S)

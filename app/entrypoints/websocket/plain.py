@@ -5,7 +5,7 @@ from typing import Any
 from litestar import websocket
 from litestar.di import NamedDependency
 
-from ...domain.errors import GoingDownError, InvalidRequestError
+from ...domain.errors import GoingDownError, InvalidRequestError, RateLimitedError
 from ...domain.live import LiveRules
 from ...domain.live_events import Event, Failed, Final, HandedOver, Partial, Started
 from ...domain.ports import Options
@@ -15,6 +15,7 @@ from ...settings import Settings
 from ..drain import Drain
 from ..errors import body_of_failure
 from ..http.requests import note
+from ..rates import Meter
 from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .plain_messages import Asked, Status, Text, UtteranceError, WordHeard, read_choices, read_message, read_query, words_heard
@@ -33,8 +34,8 @@ async def hear(
     """Transcribe raw sound while it comes."""
     client = LiveSocket(socket, drain, idle_s=settings.live_idle_s, stall_s=settings.stall_s)
     async with conversation(client, protocol="ws", subprotocol=_subprotocol(client)):
-        entrance.admit(client.scope)
-        await _Session(client, settings).hold(live)
+        meter = entrance.admit(client.scope)
+        await _Session(client, settings).hold(live, meter)
 
 
 class _Session:
@@ -48,17 +49,17 @@ class _Session:
         self._from_s = 0.0  # where the present utterance starts
         self._n_utterances = 0
 
-    async def hold(self, live: LiveHost) -> None:
+    async def hold(self, live: LiveHost, meter: Meter) -> None:
         """Hear the client out, until it says that it has finished."""
         self._asked = read_choices(self._chosen)
         asked, rules = self._asked, _rules(self._asked, self._settings)
-        async with live.session(asked.encoding, asked.rate_hz, rules, self._tell) as connection:
+        async with live.session(asked.encoding, asked.rate_hz, rules, self._tell, meter) as connection:
             try:
                 while await self._take(await self._client.receive(), connection):
                     pass
                 await self._client.unless_left(connection.finish())
                 await self._client.send(Status("finished"))
-            except (IdleError, GoingDownError):
+            except (IdleError, GoingDownError, RateLimitedError):
                 await self._client.unless_left(connection.finish())  # what was said has its text before the client is told
                 raise
             finally:

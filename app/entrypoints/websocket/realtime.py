@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.types import Scope
 
 from ...domain.engine import Engine
-from ...domain.errors import EmptyBufferError, GoingDownError
+from ...domain.errors import EmptyBufferError, GoingDownError, RateLimitedError
 from ...domain.live_events import Event, HandedOver
 from ...settings import Settings
 from ..client_secrets import ClientSecrets
@@ -18,6 +18,7 @@ from ..drain import Drain
 from ..errors import INVALID, ErrorBody, Row, body_of
 from ..http.requests import note
 from ..keys import offered_key
+from ..rates import Meter
 from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .realtime_events import ErrorEvent, new_id
@@ -53,14 +54,14 @@ async def hear_realtime(
     )
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in _subprotocols(client.scope) else None
     async with conversation(client, protocol="realtime", subprotocol=subprotocol):
-        entrance.admit(client.scope, code=UNKNOWN_KEY, secrets=client_secrets)
+        meter = entrance.admit(client.scope, code=UNKNOWN_KEY, secrets=client_secrets)
         served = served_by(engine, settings)
         asked = _asked_model(client.scope)
         if asked and not served.offers(asked):
             told = f"the model `{asked[:100]}` does not exist here; this service offers {', '.join(served.names)}"
             raise RefusedError(body_of(_NO_SUCH_MODEL, told, param="model"), code=UNKNOWN_MODEL)
         config = client_secrets.preset(offered_key(client.scope)) or first_config(served, asked)
-        await _Session(client, config, served, settings).hold(live)
+        await _Session(client, config, served, settings).hold(live, meter)
 
 
 class _Session:
@@ -78,16 +79,16 @@ class _Session:
         self._over_s = asyncio.get_running_loop().time() + settings.realtime_session_s
         self._n_utterances = 0
 
-    async def hold(self, live: LiveHost) -> None:
+    async def hold(self, live: LiveHost, meter: Meter) -> None:
         """Hear the client out, until it leaves or its time is over."""
         config = self._protocol.config
         rules = live_rules(config, longest_s=self._settings.live_utterance_s)
-        async with live.session(*sound_of(config), rules, self._tell) as connection:
+        async with live.session(*sound_of(config), rules, self._tell, meter) as connection:
             await self._client.send(self._protocol.created())
             try:
                 while True:
                     await self._take(await self._next(), connection)
-            except (IdleError, RefusedError, GoingDownError):
+            except (IdleError, RefusedError, GoingDownError, RateLimitedError):
                 await self._client.unless_left(connection.finish())  # what was said has its text before the client is told
                 raise
             finally:
