@@ -155,7 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 256
     max_connections: Annotated[
         int, Meta(ge=1, le=65_536, description="Connections served at a time, where open files suffice; further ones wait.")
-    ] = 4096
+    ] = 1024
     connection_idle_s: Annotated[
         float,
         Meta(ge=1, le=86_400, description="A connection that brings no whole request head for this long, in seconds, is closed."),

@@ -43,7 +43,7 @@ def serve(settings: Settings) -> int:
         # HTTP/2 offers our clients nothing, and while it is offered no time-out holds for a client that sends no byte.
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=round(1000 * settings.connection_idle_s)),
-        backpressure=_connections(settings),
+        backpressure=connections(settings),
         websockets=True,
         respawn_failed_workers=True,
         workers_kill_timeout=math.ceil(settings.drain_s) + STOP_S + MARGIN_S,
@@ -63,12 +63,15 @@ class _Orders:
 
     def __init__(self, server: AbstractServer[Any]) -> None:
         self._server, self._stopping = server, False
+        self._hangup = signal.getsignal(signal.SIGHUP)  # as whoever started us wants it
         self.status = 0
 
     def listen(self) -> None:
         """Listen instead of Granian, which has just installed handlers of its own."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
+        # Granian's own would load a second model beside the first; a terminal that closes means what Ctrl-C does, unless `nohup`.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if self._hangup is signal.SIG_IGN else self._stop)
         signal.signal(MODEL_FAILED, self._fail)
 
     def _stop(self, _number: int, _frame: object) -> None:
@@ -108,7 +111,7 @@ def _taken(settings: Settings) -> OSError | None:
     return None
 
 
-def _connections(settings: Settings) -> int:
+def connections(settings: Settings) -> int:
     """Return how many connections there may be, after raising the limit of open files as far as need be and is allowed."""
     others = _OTHER_FILES + 2 * settings.max_live_sessions
     wanted = others + 2 * settings.max_connections  # a connection, and the file that its upload goes to

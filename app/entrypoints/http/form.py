@@ -20,7 +20,7 @@ MEGABYTE: Final = 1_000_000
 _MOST_PARTS: Final = 256
 _TEXT_BYTES: Final = 64 * 1024  # of one text field
 _ALL_TEXT_BYTES: Final = 512 * 1024  # of all text fields together, their names included
-_PENDING_BYTES: Final = 256 * 1024  # of the upload kept in memory before a thread writes them to disk: uploads may be thousands
+_PENDING_BYTES: Final = 64 * 1024  # of the upload kept in memory before a thread writes them to disk: uploads may be many
 _NO_ROOM_RETRY_S: Final = 30  # what a client is told to wait where there is no room for its upload
 _OVERHEAD_BYTES: Final = _ALL_TEXT_BYTES + _MOST_PARTS * 4_224  # what a body may hold beside the upload
 
