@@ -26,6 +26,7 @@ from app.testing.fakes import FakeVoiceDetector
 from app.testing.ruler import HIGHEST_NUMBER, RulerRecognizer, RulerWord, encode_words
 
 GATE: Final = "RULER_GATE"  # a variable: the path of a file; while it is not there, whoever says `HELD` waits
+WAITING: Final = ".waiting"  # and a file of that name with this at its end tells that somebody does
 RUN_S: Final = "RULER_RUN_S"  # a variable: how long every batch takes
 # Words that nobody else says.
 POISON: Final = HIGHEST_NUMBER  # fails the batch it is in, and every half of it
@@ -42,7 +43,7 @@ class TroubledRuler:
     def __init__(self) -> None:
         self._ruler = RulerRecognizer()
         self._run_s = float(os.environ.get(RUN_S, "0"))
-        self._gate = Path(os.environ.get(GATE, os.devnull))
+        self._gate = Path(os.environ.get(GATE, "/"))
 
     @property
     def facts(self) -> RecognizerFacts:
@@ -58,8 +59,10 @@ class TroubledRuler:
         heard = self._ruler.recognize(clips, options)
         words = {token.id for transcript in heard for token in transcript.tokens}
         time.sleep(self._run_s)
-        while HELD in words and not self._gate.exists():
-            time.sleep(_LOOK_S)
+        if HELD in words:
+            Path(f"{self._gate}{WAITING}").touch()
+            while not self._gate.exists():
+                time.sleep(_LOOK_S)
         if LOST_DEVICE in words:
             raise DeviceFailedError("the device is lost, as was asked")
         if DEAD_THREAD in words:

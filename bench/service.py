@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -54,13 +54,17 @@ def running_service(settings: Mapping[str, str], *, log_path: Path, command: tup
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Stop the service as an operator would, and its whole session if it does not stop: a worker must not stay behind."""
+    """Stop the service as an operator would, and kill all of it if it does not stop: a worker must not stay behind."""
+    family = []
     if process.poll() is None:
+        family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
     try:
         process.wait(_STOP_S)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        for one in (process, *family):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         process.wait()
 
 

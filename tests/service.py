@@ -5,16 +5,18 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from bench.child import ROOT
 from bench.service import free_port, other_variables, wait_until_ok
 
 CONSOLE_SCRIPT: Final = Path(sys.executable).parent / "parakeet-stt"
+RULER: Final = (sys.executable, "-m", "bench.ruler_service")  # real but for the model, which reads words out of samples
 _PATIENCE_S: Final = 240.0  # NeMo takes 6 to 12 s to import on an idle machine; no test is about that
 
 
@@ -49,15 +51,25 @@ class Service(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 @contextmanager
 def running_service(
-    *, command: str = "serve", settings: Mapping[str, str] | None = None, trust: ssl.SSLContext | None = None
+    *,
+    command: str = "serve",
+    program: Sequence[str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    trust: ssl.SSLContext | None = None,
 ) -> Iterator[Service]:
-    """Start the service with the bundled model and `settings` (variables) on top, with `trust` over TLS; it is ended on leaving."""
+    """Start the service with the bundled model and `settings` (variables) on top; it is ended on leaving.
+
+    Args:
+        program: Another one that serves, in the place of our command.
+        trust: What a client over TLS believes.
+    """
     port = free_port()
     environment = {**other_variables(), "STT_MODEL": "bundled", "STT_PORT": str(port), **(settings or {})}
+    started = program or (str(CONSOLE_SCRIPT), command)
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
-            process = subprocess.Popen([CONSOLE_SCRIPT, command], env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(started, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
             yield Service(url=f"{'https' if trust else 'http'}://127.0.0.1:{port}", trust=trust, process=process, log_path=log_path)
         finally:
