@@ -76,6 +76,10 @@ update:
     just lint
     just test
 
+# Torment the service under load, and see that everybody is answered with their own words (minutes)
+chaos *flags:
+    uv run python -m bench.chaos {{flags}}
+
 # Make the bundled model anew: text, speech, training, evaluation (hours; see training/README.md)
 train-bundled *flags:
     uv run python -m training.bundled {{flags}}
