@@ -46,7 +46,8 @@ class Upload:
 
 def test_sigterm_finishes_what_is_under_way_and_refuses_what_comes(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    with running_service(program=RULER, settings={GATE: str(gate)}) as service, ThreadPoolExecutor(2) as pool:
+    settings = {GATE: str(gate), "STT_DRAIN_S": str(PATIENCE_S)}
+    with running_service(program=RULER, settings=settings) as service, ThreadPoolExecutor(1) as pool:
         service.wait_until_ready()
         family = family_of(worker_of(service))
         plain, realtime = opened(service, "/ws?encoding=pcm_f32le"), opened(service, "/v1/realtime?intent=transcription")
