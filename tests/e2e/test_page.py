@@ -188,6 +188,21 @@ def test_a_recording_is_written_down(visit: Visit) -> None:
     assert visit.faults == []
 
 
+def test_a_slow_upload_shows_how_far_it_is(visit: Visit) -> None:
+    network = visit.page.context.new_cdp_session(visit.page)
+    unlimited = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    network.send("Network.emulateNetworkConditions", {**unlimited, "uploadThroughput": len(SPOKEN) / 5})
+    visit.upload("three sentences.wav", SPOKEN)
+    visit.until("!document.getElementById('sent').hidden && document.getElementById('sent').value > 0")
+    assert visit.page.evaluate("document.getElementById('sent').value") < 1
+    assert visit.page.inner_text("#file-status") == "Sending three sentences.wav…"
+    network.send("Network.emulateNetworkConditions", unlimited)
+    visit.wait_until_done()
+    assert visit.page.is_hidden("#sent")
+    assert word_error_rate(REFERENCE, visit.text()) < MOST_ERRORS
+    assert visit.faults == []
+
+
 def test_what_is_no_audio_is_refused_in_words(visit: Visit) -> None:
     visit.upload("letter.wav", b"Dear Sir or Madam")
     visit.page.wait_for_selector("#file-error", state="visible")

@@ -1,5 +1,7 @@
 // The service as the page asks it: addresses, the key, answers and refusals. Addresses are relative, so a path prefix does no harm.
 
+import { send } from "./upload.js";
+
 const KEY = "stt-key";
 
 export class ServiceError extends Error {
@@ -25,13 +27,13 @@ export function keepKey(value) {
   else sessionStorage.removeItem(KEY);
 }
 
-/** Ask the service; whatever it refuses becomes a `ServiceError`. */
+/** Ask the service; whatever it refuses becomes a `ServiceError`. With `onSent`, as `send` knows it, an upload tells how far it is. */
 export async function ask(path, options = {}) {
   const headers = new Headers(options.headers);
   if (key()) headers.set("Authorization", `Bearer ${key()}`);
   let answer;
   try {
-    answer = await fetch(address(path), { ...options, headers });
+    answer = await (options.onSent ? send : fetch)(address(path), { ...options, headers });
   } catch (failure) {
     if (failure.name === "AbortError") throw failure;
     throw new ServiceError("The service cannot be reached. Is it still running?");
@@ -41,13 +43,13 @@ export async function ask(path, options = {}) {
 }
 
 /** Send audio and yield the events of its transcription. */
-export async function* transcribe(audio, { keywords = [], signal } = {}) {
+export async function* transcribe(audio, { keywords = [], signal, onSent } = {}) {
   const form = new FormData();
   form.append("file", audio, audio.name ?? "audio");
   form.append("stream", "true");
   for (const name of ["words", "srt", "vtt"]) form.append("include[]", name);
   for (const keyword of keywords) form.append("keywords[]", keyword);
-  const answer = await ask("v1/audio/transcriptions", { method: "POST", body: form, signal });
+  const answer = await ask("v1/audio/transcriptions", { method: "POST", body: form, signal, onSent });
   for await (const event of eventsOf(answer.body)) {
     if (event.error) throw new ServiceError(inWords(event.error));
     yield event;

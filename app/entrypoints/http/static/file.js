@@ -52,10 +52,10 @@ async function start(file, onDone) {
   show($("play-error"), "");
   $("result").hidden = $("downloads").hidden = true;
   buttons({ stop: true });
-  say($("file-status"), `Transcribing ${file.name}…`);
+  say($("file-status"), `Sending ${file.name}…`);
   const sinceMs = performance.now();
   try {
-    for await (const event of transcribe(file, { keywords, signal: mine.signal })) {
+    for await (const event of transcribe(file, { keywords, signal: mine.signal, onSent: (part) => running === mine && sent(file, part) })) {
       $("result").hidden = false;
       if (event.type === "transcript.text.delta") grow(event.words);
       else finish(event, sinceMs);
@@ -65,10 +65,17 @@ async function start(file, onDone) {
     onDone({ name: file.name, keywords });
   } catch (failure) {
     if (running !== mine) return; // another file has taken its place
+    $("sent").hidden = true;
     say($("file-status"), failure.name === "AbortError" ? "Stopped." : "");
     if (failure.name !== "AbortError") refused($("file-error"), failure);
     buttons({ again: true });
   }
+}
+
+function sent(file, part) {
+  $("sent").value = part;
+  $("sent").hidden = part === 1;
+  if (part === 1) say($("file-status"), `Transcribing ${file.name}…`);
 }
 
 function grow(words) {
