@@ -9,12 +9,13 @@ from functools import partial
 from typing import Final
 
 import httpx
+import msgspec
 import pytest
 from litestar.testing import TestClient, WebSocketTestSession
 from structlog.testing import capture_logs
 
 from app.domain.audio import Clip
-from app.domain.ports import Options
+from app.domain.ports import Options, RecognizerFacts
 from app.domain.transcript import Transcript
 from app.entrypoints.app import create_app
 from app.entrypoints.drain import Drain
@@ -30,9 +31,13 @@ PAGE: Final = "https://app.example"
 
 
 class AllButTheFirst(GatedRecognizer):
-    """Stands still in every batch but the first; `entered` tells of the second."""
+    """Stands still in every batch but the first, of one window of five seconds; `entered` tells of the second."""
 
     _n_batches = 0
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        return msgspec.structs.replace(super().facts, batch_padded_s=5.0)
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         self._n_batches += 1
