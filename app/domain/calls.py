@@ -7,6 +7,7 @@ from .errors import DeviceFailedError, RecognitionError, SpeechError
 from .pace import BatchReport, Pace, Stopwatch
 from .ports import Recognizer
 from .queue import Job
+from .stages import Ran
 
 
 class Calls:
@@ -57,7 +58,9 @@ class Calls:
             error.__cause__ = None if error is failure else failure
             jobs[0].settle(error)
             return
+        ended_s = self._now_s()
         for job, result in zip(jobs, results, strict=True):
+            job.answer.ran = Ran(since_s=job.waiting.since_s, began_s=began_s, ended_s=ended_s, n_clips=len(jobs))
             job.settle(result)
         self._report(jobs, began_s, failed=False)
 

@@ -15,8 +15,7 @@ from .calls import Calls
 from .errors import ModelNotReadyError, ModelUnavailableError, OverloadedError, SpeechError
 from .pace import BatchReport
 from .ports import Options, Recognizer, RecognizerFacts
-from .queue import Job, Queue, QueueFacts
-from .transcript import Transcript
+from .queue import Answer, Job, Queue, QueueFacts
 
 State = Literal["loading", "ready", "failed", "broken", "closed"]
 
@@ -104,6 +103,10 @@ class Engine:
         with self._changed:
             return max((self._now_s() - since_s for since_s, _ in self._under_way.values()), default=0.0)
 
+    def now_s(self) -> float:
+        """Tell the time on the engine's clock."""
+        return self._now_s()
+
     def start(self) -> None:
         """Begin to load, in the background."""
         self._threads[0].start()
@@ -136,7 +139,7 @@ class Engine:
 
     def submit(
         self, clip: Clip, options: Options, *, live: bool = False, tentative: bool = False, admitted: bool = False
-    ) -> "Future[Transcript]":
+    ) -> Answer:
         """Queue one clip for an owner thread; never blocks.
 
         Args:

@@ -9,7 +9,14 @@ from .audio import Clip
 from .batching import Waiting
 from .errors import SpeechError
 from .ports import Options
+from .stages import Ran
 from .transcript import Transcript
+
+
+class Answer(Future[Transcript]):
+    """The result of one clip; when it is there, `ran` tells how it came about."""
+
+    ran: Ran | None = None
 
 
 class Job(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -18,7 +25,7 @@ class Job(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     waiting: Waiting
     clip: Clip
     options: Options
-    answer: "Future[Transcript]"
+    answer: Answer
 
     def settle(self, outcome: Transcript | SpeechError) -> None:
         """Answer whoever waits, once. Until now the answer was pending, not running, so that it could be cancelled at any time."""
@@ -66,7 +73,7 @@ class Queue:
         """Queue a clip, whether or not there is room."""
         self._tickets += 1
         waiting = Waiting(ticket=self._tickets, duration_s=clip.duration_s, since_s=now_s, live=live, tentative=tentative)
-        job = Job(waiting=waiting, clip=clip, options=options, answer=Future())
+        job = Job(waiting=waiting, clip=clip, options=options, answer=Answer())
         self._jobs[waiting.ticket] = job
         self._waiting_s += clip.duration_s
         return job

@@ -4,7 +4,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
-from concurrent.futures import Future
 from contextlib import closing
 from typing import BinaryIO, Final
 
@@ -16,7 +15,9 @@ from .cancel import CancelToken
 from .engine import Engine
 from .errors import AudioRejectedError, AudioTooShortError, CancelledError
 from .ports import AudioNormalizer, Block, DecodeLimits, Options, RecognizerFacts, VoiceDetector
+from .queue import Answer
 from .seams import Joiner
+from .stages import Stage, Stages, extended, with_clip
 from .transcript import Transcript
 from .voice_activity import SpanRules, VoiceTrack
 from .windows import Window, WindowCutter
@@ -63,6 +64,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     voice: VoiceTrack | None = None  # of the window, if asked for
     last: bool = False
     truncated: bool = False  # the file broke off
+    stages: Stages = Stages()  # all that was done so far
 
 
 class Transcriber:
@@ -94,7 +96,8 @@ class Transcriber:
         """
         facts = self._engine.recognizer().facts  # before any decoding: without a model the work would be for nothing
         blocks = self._normalizer.blocks(file, limits=self._rules.limits)
-        with closing(_Source(blocks, cancel, on_heard)) as source:  # a decoder waits for nobody in vain
+        source = _Source(blocks, cancel, on_heard, self._engine.now_s)
+        with closing(source):  # a decoder waits for nobody in vain
             yield from self._parts(source, options, cancel, facts)
 
     def _parts(self, source: "_Source", options: FileOptions, cancel: CancelToken, facts: RecognizerFacts) -> Iterator[Part]:
@@ -122,16 +125,21 @@ class Transcriber:
     def _recognized(
         self, windows: Iterator[Window], source: "_Source", options: FileOptions, cancel: CancelToken, ahead: int
     ) -> Iterator[Part]:
-        asked: deque[tuple[Window, Future[Transcript]]] = deque()
-        joiner, part, admitted = Joiner(), Part(transcript=Transcript(), heard_s=0.0), False
+        asked: deque[tuple[Window, Answer]] = deque()
+        joiner, part, admitted, stages = Joiner(), Part(transcript=Transcript(), heard_s=0.0), False, Stages()
+
+        def so_far() -> Stages:
+            return msgspec.structs.replace(stages, decode=source.decode)
 
         def answered() -> Part:
+            nonlocal stages
             window, answer = asked.popleft()
             said = window.on_file(_result(answer))
+            stages = with_clip(stages, answer.ran) if answer.ran else stages
             cancel.forget(answer.cancel)
             final = joiner.add(said, start_s=window.start_s, end_s=window.end_s, next_start_s=window.next_start_s)
             voice = window.voice_on_file(self._detector.probabilities(window.clip)) if options.voice else None
-            return Part(transcript=final, start_s=window.start_s, heard_s=source.heard_s, voice=voice)
+            return Part(transcript=final, start_s=window.start_s, heard_s=source.heard_s, voice=voice, stages=so_far())
 
         try:
             for window in windows:
@@ -151,14 +159,17 @@ class Transcriber:
                 answer.cancel()
         if (rest := joiner.finish()).tokens:
             yield msgspec.structs.replace(part, transcript=rest)
-        yield Part(transcript=Transcript(), heard_s=source.heard_s, last=True, truncated=source.truncated)
+        yield Part(transcript=Transcript(), heard_s=source.heard_s, last=True, truncated=source.truncated, stages=so_far())
 
 
 class _Source:
     """A file's decoded samples, read in the lengths that are wanted."""
 
-    def __init__(self, blocks: Iterator[Block], cancel: CancelToken, on_heard: Callable[[float], None]) -> None:
-        self._blocks, self._cancel, self._on_heard = blocks, cancel, on_heard
+    def __init__(
+        self, blocks: Iterator[Block], cancel: CancelToken, on_heard: Callable[[float], None], now_s: Callable[[], float]
+    ) -> None:
+        self._blocks, self._cancel, self._on_heard, self._now_s = blocks, cancel, on_heard, now_s
+        self.decode: Stage | None = None
         self._rest: Samples = np.zeros(0, np.float32)
         self._heard = 0
         self.ended = False
@@ -179,7 +190,9 @@ class _Source:
         got, n_samples = [self._rest], self._rest.size
         while n_samples <= wanted and not self.ended:  # one sample more than wanted: only then is it known that more follows
             self._cancel.check()
+            began_s = self._now_s()
             block = next(self._blocks, None)
+            self.decode = extended(self.decode, began_s=began_s, ended_s=self._now_s())
             if block is None:
                 self.ended = True
                 break
@@ -193,7 +206,7 @@ class _Source:
         return samples[:wanted]
 
 
-def _result(answer: "Future[Transcript]") -> Transcript:
+def _result(answer: Answer) -> Transcript:
     try:
         return answer.result()
     except FutureCancelledError as cancelled:

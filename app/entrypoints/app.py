@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from time import perf_counter, time
+from time import monotonic, time
 from typing import Any, Final
 
 import structlog
@@ -17,6 +17,7 @@ from litestar.openapi.spec import Server
 
 from ..container import Container
 from ..domain.engine import Engine
+from ..domain.stages import extended
 from ..domain.transcriber import Transcriber
 from ..settings import Settings
 from .batch_log import BatchLog
@@ -37,7 +38,7 @@ from .http.models import list_models, retrieve_model
 from .http.openapi import describe
 from .http.page import Page
 from .http.prefix import PrefixDoor
-from .http.requests import RequestLog, note
+from .http.requests import RequestLog, note_stage
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .http.upload_clock import UploadClock
 from .metrics.registry import Metrics
@@ -122,9 +123,9 @@ def create_app(
         meter.check_audio()
         engine.check_room()  # before the body is read: to refuse must stay cheap when there is most to refuse
         bridge.check_room()
-        sent_as, began_s = request.headers.get("content-type", ""), perf_counter()
-        with await read_form(sent_as, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
-            note(receive_ms=round(1000 * (perf_counter() - began_s), 1))
+        content_type, began_s = request.headers.get("content-type", ""), monotonic()
+        with await read_form(content_type, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
+            note_stage("receive", extended(None, began_s=began_s, ended_s=monotonic()))
             yield form
 
     @asynccontextmanager

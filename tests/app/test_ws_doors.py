@@ -259,6 +259,8 @@ def test_one_event_tells_of_a_session_and_never_what_was_said() -> None:
     first, second = finishing_events(logs)
     elapsed_s = first.pop("elapsed_s")
     assert 0 <= elapsed_s < PATIENCE_S
+    stages = {name: first.pop(name) for name in ("queue_ms", "model_ms", "clips", "largest_batch")}
+    assert stages["clips"] >= 2
     assert first == {
         "event": "live_session_finished", "log_level": "info", "request_id": "mine", "protocol": "ws", "outcome": "finished",
         "heard_s": 4.0, "utterances": 2,

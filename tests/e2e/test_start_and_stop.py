@@ -1,5 +1,6 @@
 """How the service starts, refuses to start, and ends; each test has a process of its own."""
 
+import json
 import os
 import signal
 import socket
@@ -30,8 +31,10 @@ def decoders_of(service: Service) -> list[psutil.Process]:
     return [child for child in psutil.Process(service.process.pid).children(recursive=True) if child.name() == "stt-decode"]
 
 
-def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0() -> None:
-    with running_service() as service:
+def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0(tmp_path: Path) -> None:
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(str(tmp_path / "notify"))
+    with told, running_service(settings={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as service:
         service.wait_until_alive()
         early = httpx.get(f"{service.url}/readyz")
         assert early.status_code == 503, "the model cannot have loaded by the first answer"
@@ -40,13 +43,19 @@ def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0() -> None:
         refused = httpx.post(f"{service.url}/v1/audio/transcriptions", files={"file": b"RIFF"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
         service.wait_until_ready()
+        told.settimeout(30)
+        assert told.recv(100) == b"READY=1"
         decoders = decoders_of(service)
         assert 1 <= len(decoders) <= 4
         niceness = os.getpriority(os.PRIO_PROCESS, service.process.pid)
         assert nicenesses_of(service) == {niceness, min(19, niceness + 5)}  # the model steps back behind whatever answers
         assert {decoder.nice() for decoder in decoders} == {niceness}
         assert service.stop() == 0
+        assert told.recv(100) == b"STOPPING=1"
         assert psutil.wait_procs(decoders, 10)[1] == []
+        (ready,) = [json.loads(line) for line in service.log.splitlines() if '"service_ready"' in line]
+        assert ready["start_s"] > 0
+        assert ready["load_s"] > 0
         assert "Traceback" not in service.log
         assert "decode_process" not in service.log
 

@@ -17,6 +17,8 @@ from granian.server.common import AbstractServer
 from ...settings import Settings, SettingsError
 from ..key_file import check_key_file
 from ..keys import KeysError
+from ..logs import GRANIAN_LOGS, configure_logs
+from .systemd import notify
 from .tls import check_tls
 from .worker import MODEL_FAILED, STOP_S, Starts, application
 
@@ -34,6 +36,7 @@ def serve(settings: Settings) -> int:
     if fault := _taken(settings):
         print(f"parakeet-stt: cannot listen on {settings.host}:{settings.port}: {fault}", file=sys.stderr)
         return 1
+    configure_logs(settings)
     server = Server(
         "parakeet-stt",
         address=settings.host,
@@ -48,6 +51,7 @@ def serve(settings: Settings) -> int:
         respawn_failed_workers=True,
         workers_kill_timeout=math.ceil(settings.drain_s) + STOP_S + MARGIN_S,
         log_level=LogLevels.warning,
+        log_dictconfig=GRANIAN_LOGS,
         process_name=None,
         ssl_cert=_path(settings.tls_cert),
         ssl_key=_path(settings.tls_key),
@@ -80,6 +84,7 @@ class _Orders:
             for worker in self._server.wrks:
                 worker.kill()
         self._stopping = True
+        notify("STOPPING=1")
         self._server.signal_handler_interrupt()  # type: ignore[no-untyped-call]  # Granian's, untyped
 
     def _fail(self, number: int, frame: object) -> None:

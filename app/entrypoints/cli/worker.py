@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -17,7 +18,9 @@ from ...settings import Settings
 from ..app import create_app
 from ..drain import Drain
 from ..logs import configure_logs
+from . import BEGAN_S
 from .listener import bound_clients
+from .systemd import notify
 
 log = structlog.stdlib.get_logger()
 
@@ -35,11 +38,17 @@ class Starts:
 
     def __init__(self) -> None:
         self._n = multiprocessing.RawValue("i", 0)
+        self._first = multiprocessing.RawValue("b", True)
 
     def count(self) -> bool:
         """Count one more; False if that is one too many."""
         self._n.value += 1
         return bool(self._n.value <= _MOST_STARTS)
+
+    def began_s(self) -> float:
+        """Tell, by `monotonic`, when this start began: the first with the program, that of a worker in another's place now."""
+        first, self._first.value = self._first.value, False
+        return BEGAN_S if first else monotonic()
 
     def loaded(self) -> None:
         """Begin to count anew."""
@@ -55,7 +64,8 @@ class Worker:
     def __init__(self, settings: Settings, starts: Starts) -> None:
         os.environ.setdefault(*_SPINNING)
         os.setpgid(0, 0)
-        self._main_pid = os.getppid()
+        self._main_pid, self._starts = os.getppid(), starts
+        self._began_s = self._loading_s = starts.began_s()
         if not starts.count():
             self._give_up(f"the process has ended {_MOST_STARTS} times before its model was loaded")
             sys.exit(1)
@@ -63,11 +73,12 @@ class Worker:
         container = Container(settings=settings)
         self._settings, self._engine, self._drain = settings, container.engine(), Drain()
         self._app = create_app(container, drain=self._drain, on_model_failed=self._model_failed)
-        self._engine.loaded.add_done_callback(lambda loaded: None if loaded.exception() else starts.loaded())
+        self._engine.loaded.add_done_callback(lambda loaded: None if loaded.exception() else self._ready())
         self._leaving: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # the type knows requests alone
+            self._loading_s = monotonic()
             self._listen()
         await self._app(scope, receive, send)
 
@@ -79,6 +90,12 @@ class Worker:
         lost = partial(loop.call_soon_threadsafe, self._leave, "the model is lost", _LOST_DRAIN_S)
         self._engine.broken.add_done_callback(lambda _failure: lost())
         bound_clients(stall_s=self._settings.stall_s)
+
+    def _ready(self) -> None:
+        self._starts.loaded()
+        notify("READY=1")
+        took = {"start_s": self._loading_s - self._began_s, "load_s": monotonic() - self._loading_s}
+        log.info("service_ready", **{name: round(took_s, 3) for name, took_s in took.items()})
 
     def _orphaned(self, sentinel: int) -> None:
         asyncio.get_running_loop().remove_reader(sentinel)

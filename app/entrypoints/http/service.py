@@ -13,7 +13,7 @@ from ..bridge import Bridge
 from ..rates import Meter
 from .bodies import Heard
 from .form import Form
-from .requests import note
+from .requests import note, note_heard, note_stages
 
 
 def served_names(engine: Engine, settings: Settings) -> tuple[str, ...]:
@@ -54,8 +54,10 @@ async def parts_of(
             async with aclosing(bridge.pull(start)) as pulled:
                 async for part in pulled:
                     count()
+                    note_stages(part.stages)
                     if part.last:
                         note(audio_s=round(part.heard_s, 3), truncated=part.truncated)
+                        note_heard()
                     yield part
         finally:
             count()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
@@ -14,7 +14,9 @@ from ...domain.live import LiveRules, LiveSession, Sound
 from ...domain.live_events import Event, Request, Step
 from ...domain.pcm import Encoding
 from ...domain.ports import AudioNormalizer, VoiceDetector
-from ...domain.transcript import Transcript
+from ...domain.queue import Answer
+from ...domain.stages import Stages, with_clip
+from ..http.requests import note_stages
 from ..rates import UNLIMITED, Meter
 
 Emit = Callable[[Event], Awaitable[None]]
@@ -104,6 +106,7 @@ class LiveHost:
         finally:
             self._n_open -= 1
             await connection.close()
+            note_stages(connection.stages)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -132,7 +135,8 @@ class LiveConnection:
         self._meter, self._max_backlog_s = meter, max_backlog_s
         self._watch, self._arrived_s = watch, 0.0
         self._turn = asyncio.Lock()
-        self._answers: dict[int, Future[Transcript]] = {}
+        self._answers: dict[int, Answer] = {}
+        self._stages = Stages()
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None  # of a task that nobody waits for; the next call raises it
 
@@ -140,6 +144,11 @@ class LiveConnection:
     def heard_s(self) -> float:
         """How much sound came in, in seconds."""
         return self._session.heard_s
+
+    @property
+    def stages(self) -> Stages:
+        """What the clips that were answered have taken so far."""
+        return self._stages
 
     async def push(self, data: bytes) -> None:
         """Take the next bytes of sound, of any number.
@@ -228,22 +237,24 @@ class LiveConnection:
         if not task.cancelled() and (fault := task.exception()):
             self._fault = self._fault or fault
 
-    def _submitted(self, request: Request) -> Future[Transcript]:
+    def _submitted(self, request: Request) -> Answer:
         try:
             return self._engine.submit(request.clip, request.options, live=True, tentative=request.tentative)
         except SpeechError as failure:
-            refused: Future[Transcript] = Future()
+            refused = Answer()
             refused.set_exception(failure)
             return refused
 
     async def _answer(self, ticket: int) -> None:
+        answer = self._answers[ticket]
         try:
-            transcript = await asyncio.wrap_future(self._answers[ticket])
+            transcript = await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
             return  # withdrawn, or the session is over
         except SpeechError as failure:
             await self._call(partial(self._session.failed, ticket, failure))
         else:
+            self._stages = with_clip(self._stages, answer.ran) if answer.ran else self._stages
             await self._call(partial(self._session.answered, ticket, transcript))
         finally:
             self._answers.pop(ticket, None)

@@ -216,7 +216,7 @@ async def conversation(client: LiveSocket, *, protocol: str, subprotocol: str | 
 
 @asynccontextmanager
 async def _conversation(client: LiveSocket, protocol: str, subprotocol: str | None) -> AsyncIterator[None]:
-    request_id, facts = begin_request(client.scope["headers"])
+    request_id, record = begin_request(client.scope["headers"])
     started_s, outcome = perf_counter(), "finished"
     try:
         await client.accept(request_id=request_id, subprotocol=subprotocol)
@@ -247,8 +247,8 @@ async def _conversation(client: LiveSocket, protocol: str, subprotocol: str | No
         outcome = "cancelled"
         raise
     finally:
-        facts.update(protocol=protocol, outcome=outcome)
-        log.info("live_session_finished", elapsed_s=round(perf_counter() - started_s, 3), **facts)
+        record.facts.update(protocol=protocol, outcome=outcome)
+        log.info("live_session_finished", elapsed_s=round(perf_counter() - started_s, 3), **record.facts)
 
 
 def close_code(failure: SpeechError) -> int:
