@@ -196,6 +196,7 @@ JUNK: Final = {
     "0 Hz": riff(fmt_chunk(rate_hz=0), PCM),
     "4 GHz": riff(fmt_chunk(rate_hz=4_000_000_000), PCM),
     "655,350 Hz": encoded("flac", "flac", rate_hz=655_350, samples=np.zeros(20_000, np.float32)),
+    "64-bit integers": riff(fmt_chunk(bits=64), PCM),
     "ima adpcm": encoded("wav", "adpcm_ima_wav"),
     "ac3": encoded("matroska", "ac3", rate_hz=48_000),
 }  # fmt: skip

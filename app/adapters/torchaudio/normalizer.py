@@ -1,7 +1,6 @@
 """Files of any usual format to mono at the model's rate: PyAV decodes, torchaudio's filter resamples."""
 
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Never
 
 import numpy as np
@@ -17,8 +16,11 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioStream
     from av.container import InputContainer
 
-_DECODERS: Final = frozenset({  # and every pcm_*; no ADPCM: its frame counts have overflowed more than one reader
+# No ADPCM: its frame counts have overflowed more than one reader. No pcm_s64: PyAV makes no array of it.
+_DECODERS: Final = frozenset({
     "aac", "alac", "flac", "libopus", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "opus", "vorbis",
+    "pcm_alaw", "pcm_f32be", "pcm_f32le", "pcm_f64be", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le",
+    "pcm_s32be", "pcm_s32le", "pcm_s8", "pcm_u8",
 })  # fmt: skip
 _DEMUXERS: Final = "aac,aiff,flac,matroska,mov,mp3,ogg,wav"
 _MOST_CHANNELS: Final = 8
@@ -32,7 +34,7 @@ _MOST_DAMAGED_PACKETS: Final = 1_000  # in a row; then what follows is no audio
 _LOUDEST: Final = 8.0  # floats may leave [-1, 1], +18 dB is generous; 1e38 would overflow the model's features
 _UNSTATED_S: Final = 0.3  # an encoder's delay and last frame may be counted in a stated duration, or not
 _UNDECODABLE: Final = "nothing in the file can be decoded"
-_SCALES: Final = {"u8": 2**-7, "s16": 2**-15, "s32": 2**-31, "s64": 2**-63, "flt": 1.0, "dbl": 1.0}  # libswresample/audioconvert.c
+_SCALES: Final = {"u8": 2**-7, "s16": 2**-15, "s32": 2**-31, "flt": 1.0, "dbl": 1.0}  # libswresample/audioconvert.c
 
 
 class TorchaudioNormalizer:
@@ -176,7 +178,7 @@ def _open(file: BinaryIO, found: Recognised) -> "InputContainer":
     import av  # late: it loads FFmpeg
     from av.error import FFmpegError
 
-    options = {"format_whitelist": _DEMUXERS, "codec_whitelist": _all_decoders(), "protocol_whitelist": ""}
+    options = {"format_whitelist": _DEMUXERS, "codec_whitelist": ",".join(sorted(_DECODERS)), "protocol_whitelist": ""}
     if found.demuxer == "wav":
         options["probesize"] = _WAV_PROBE_BYTES
     try:
@@ -191,13 +193,6 @@ def _open(file: BinaryIO, found: Recognised) -> "InputContainer":
     except FFmpegError as exc:
         _pass_on_want_of_memory(exc)
         raise AudioRejectedError(_UNDECODABLE) from exc
-
-
-@cache
-def _all_decoders() -> str:
-    import av
-
-    return ",".join(sorted(_DECODERS | {name for name in av.codecs_available if name.startswith("pcm_")}))
 
 
 def _pass_on_want_of_memory(failure: Exception) -> None:
@@ -216,7 +211,7 @@ def _sound_track(container: "InputContainer") -> "AudioStream":
         raise AudioRejectedError("the file holds no sound")
     stream = container.streams.audio[0]
     context = stream.codec_context
-    if context is None or not (context.name in _DECODERS or context.name.startswith("pcm_")):
+    if context is None or context.name not in _DECODERS:
         raise AudioRejectedError(_UNDECODABLE)
     if context.sample_rate or context.layout.nb_channels:  # some formats say so only in the first frame
         _check_shape(channels=context.layout.nb_channels, rate_hz=context.sample_rate)
