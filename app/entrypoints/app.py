@@ -123,8 +123,8 @@ def create_app(
         meter.check_audio()
         engine.check_room()  # before the body is read: to refuse must stay cheap when there is most to refuse
         bridge.check_room()
-        content_type, began_s = request.headers.get("content-type", ""), monotonic()
-        with await read_form(content_type, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
+        began_s = monotonic()
+        with await read_form(request.headers, request.stream(), max_upload_mb=settings.max_upload_mb) as form:
             note_stage("receive", extended(None, began_s=began_s, ended_s=monotonic()))
             yield form
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -11,15 +11,19 @@ import structlog
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
 from ...domain.errors import FileTooLargeError, InvalidRequestError, OverloadedError
+from ..throttle import Throttle
 
 log = structlog.stdlib.get_logger()
 
 FILE_FIELD: Final = "file"
 _UNREAD_FIELDS: Final = frozenset({"known_speaker_references", "known_speaker_references[]"})  # recordings nobody here looks at
 MEGABYTE: Final = 1_000_000
-_MOST_PARTS: Final = 256
+_MOST_PARTS: Final = 128  # 100 keywords have a part each, and so has each other field
 _TEXT_BYTES: Final = 64 * 1024  # of one text field
 _ALL_TEXT_BYTES: Final = 512 * 1024  # of all text fields together, their names included
+_SMALL_PIECE_BYTES: Final = 512  # a full packet of a network is larger
+_SMALL_PIECES_PER_S: Final = 2_000  # chosen: 6 % of a core
+_SMALL_PIECES_AT_ONCE: Final = 10_000
 _PENDING_BYTES: Final = 64 * 1024  # of the upload kept in memory before a thread writes them to disk: uploads may be many
 _NO_ROOM_RETRY_S: Final = 30  # what a client is told to wait where there is no room for its upload
 _OVERHEAD_BYTES: Final = _ALL_TEXT_BYTES + _MOST_PARTS * 4_224  # what a body may hold beside the upload
@@ -84,25 +88,26 @@ class Form:
         }
 
 
-async def read_form(content_type: str, body: AsyncIterator[bytes], *, max_upload_mb: int) -> Form:
+async def read_form(headers: Mapping[str, str], body: AsyncIterator[bytes], *, max_upload_mb: int) -> Form:
     """Read a whole multipart body.
 
     File names, part types and charsets are not looked at: the audio says what it is, and text is UTF-8 with what
     is not replaced.
 
+    Args:
+        headers: Of the request; names in small letters.
+
     Raises:
         InvalidRequestError: It is no multipart form, or one that breaks off, or holds too much beside the file.
-        FileTooLargeError: As soon as more has arrived than is allowed; the rest is not read.
+        FileTooLargeError: As soon as more is announced, or has arrived, than is allowed; the rest is not read.
         OverloadedError: The disk is full, or there is another reason why nothing can be written.
     """
-    kind, options = parse_options_header(content_type)
-    if kind != "multipart/form-data" or not options.get("boundary"):
-        raise InvalidRequestError("the body must be multipart/form-data with a boundary")
-    reader = _Reader(max_upload_mb)
+    reader, parser = _Reader(max_upload_mb), _parser(headers, max_upload_mb=max_upload_mb)
     try:
-        parser = PushMultipartParser(options["boundary"], max_segment_count=_MOST_PARTS)
+        throttle = Throttle(small_bytes=_SMALL_PIECE_BYTES, per_s=_SMALL_PIECES_PER_S, at_once=_SMALL_PIECES_AT_ONCE)
         received = 0
         async for chunk in body:
+            await throttle.take(len(chunk))
             received += len(chunk)
             if received > max_upload_mb * MEGABYTE + _OVERHEAD_BYTES:
                 raise FileTooLargeError(limit_mb=max_upload_mb)
@@ -117,6 +122,22 @@ async def read_form(content_type: str, body: AsyncIterator[bytes], *, max_upload
         if isinstance(failure, MultipartError | UnicodeError):
             raise InvalidRequestError("the body is not a complete multipart form") from failure
         raise
+
+
+def _parser(headers: Mapping[str, str], *, max_upload_mb: int) -> PushMultipartParser:
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise InvalidRequestError(f"the body is encoded as `{coding}`; send it as it is")
+    length = headers.get("content-length", "")
+    if length.isdecimal() and len(length) < 20 and int(length) > max_upload_mb * MEGABYTE + _OVERHEAD_BYTES:
+        raise FileTooLargeError(limit_mb=max_upload_mb)
+    kind, options = parse_options_header(headers.get("content-type", ""))
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise InvalidRequestError("the body must be multipart/form-data with a boundary")
+    try:
+        return PushMultipartParser(options["boundary"], max_segment_count=_MOST_PARTS)
+    except (MultipartError, UnicodeError) as fault:
+        raise InvalidRequestError("the form's boundary cannot be one") from fault
 
 
 class _Reader:
