@@ -53,6 +53,8 @@ BAD_KEY: Final = Row(401, INVALID, "invalid_api_key")
 RATE_LIMITED: Final = Row(429, "rate_limit_error", "rate_limit_exceeded")
 FOREIGN_ORIGIN: Final = Row(403, INVALID, "origin_not_allowed")  # of WebSockets alone, where a browser asks nobody beforehand
 IDLE: Final = Row(408, INVALID, "idle_timeout")
+LARGE_MESSAGE: Final = Row(413, INVALID, "message_too_large")  # of WebSockets
+_LONGEST_TOLD: Final = 500  # characters
 _ROWS: Final[dict[type[SpeechError], Row]] = {
     InvalidRequestError: Row(400, INVALID, "invalid_value"),
     UnsupportedValueError: Row(400, INVALID, "unsupported_value"),
@@ -77,7 +79,13 @@ def row_of(failure: SpeechError) -> Row:
 
 def body_of(row: Row, message: str, *, param: str | None = None) -> ErrorBody:
     """Return the envelope; `param` goes before the row's own."""
-    return ErrorBody(error=ErrorDetail(message=message, type=row.type, param=param or row.param, code=row.code))
+    shown = shortened(param) if param else row.param
+    return ErrorBody(error=ErrorDetail(message=shortened(message), type=row.type, param=shown, code=row.code))
+
+
+def shortened(text: str) -> str:
+    """Return as much of a text as is told: parts of it may be the client's own, and of any length."""
+    return text if len(text) <= _LONGEST_TOLD else text[: _LONGEST_TOLD - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def body_of_failure(failure: SpeechError) -> ErrorBody:

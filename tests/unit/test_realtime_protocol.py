@@ -216,6 +216,32 @@ def test_what_is_no_event_is_told_so(sent: str | bytes, param: str | None, event
 
 
 @pytest.mark.parametrize(
+    "members",
+    [
+        {"type": "x" * 100_000},
+        {"type": "session.update", "session": {"y" * 100_000: 1}},
+        {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"type": "z" * 100_000}}}}},
+        {"type": "session.update", "session": {"include": ["z" * 100_000]}},
+        {"type": "session.update", "session": {"audio": {"input": {"transcription": {"language": "z" * 100_000}}}}},
+        {"type": "input_audio_buffer.append", "audio": "ä" * 100_000},
+    ],
+    ids=lambda members: next(iter(members.get("session", members))),
+)
+def test_a_refusal_repeats_little_of_what_was_sent(members: dict[str, Any]) -> None:
+    protocol = opened()
+    with pytest.raises(RefusedEventError) as refusal:
+        protocol.react(read_event(msgspec.json.encode({**members, "event_id": "e" * 512})))
+    told = protocol.refused(refusal.value)
+    assert len(msgspec.json.encode(told)) < 2_000
+    assert '"event_id":"eeeee' in msgspec.json.encode(told).decode()
+
+
+def test_an_event_id_longer_than_any_is_not_told_back() -> None:
+    assert refused(opened(), frame("x", event_id="e" * 512))["event_id"] == "e" * 512
+    assert refused(opened(), frame("x", event_id="e" * 513))["event_id"] is None
+
+
+@pytest.mark.parametrize(
     "kind",
     [
         "conversation.item.create",

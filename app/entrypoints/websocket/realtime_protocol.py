@@ -9,7 +9,7 @@ import msgspec
 from ...domain.live_events import Event, Failed, HandedOver, Idle, Partial, Started, Stopped
 from ...domain.live_events import Final as FinalText
 from ...domain.transcript import Transcript
-from ..errors import INVALID, ErrorBody, body_of_failure
+from ..errors import INVALID, ErrorBody, body_of_failure, shortened
 from ..http.bodies import DurationUsage, log_probabilities
 from . import realtime_events as wire
 from .realtime_session import (
@@ -23,6 +23,7 @@ from .realtime_session import (
 from .realtime_updates import RefusedEventError, Served, updated_by_beta, updated_config
 
 MOST_AUDIO_BYTES: Final = 15 * 1024 * 1024  # of one append, decoded
+_LONGEST_ID: Final = 512  # characters of a client's `event_id`, as of the hosted API; a longer one is not told back
 _UPDATES: Final = {"session.update": False, "transcription_session.update": True}  # whether it is the beta's
 _OF_CONVERSATIONS: Final = frozenset(
     {
@@ -146,7 +147,11 @@ class RealtimeProtocol:
     def refused(self, refusal: RefusedEventError) -> wire.ServerEvent:
         """Return the event for a refusal."""
         error = wire.EventError(
-            type=INVALID, code=refusal.code, message=str(refusal), param=refusal.param, event_id=refusal.event_id
+            type=INVALID,
+            code=refusal.code,
+            message=shortened(str(refusal)),
+            param=shortened(refusal.param) if refusal.param else None,
+            event_id=refusal.event_id,
         )
         return wire.ErrorEvent(event_id=self._event_id(), error=error)
 
@@ -284,7 +289,7 @@ def read_event(frame: str | bytes) -> ClientEvent:
     if not isinstance(body, dict):
         raise RefusedEventError("an event must be a JSON object", code="invalid_event")
     named = body.get("event_id")
-    event_id = named if isinstance(named, str) else None
+    event_id = named if isinstance(named, str) and len(named) <= _LONGEST_ID else None
     kind = body.get("type")
     if not isinstance(kind, str):
         raise RefusedEventError("an event needs a `type`", code="invalid_event", param="type", event_id=event_id)
