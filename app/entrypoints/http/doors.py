@@ -16,10 +16,10 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...domain.errors import GoingDownError
+from ...domain.errors import GoingDownError, InvalidRequestError
 from ..callers import Caller, address_of, remember
 from ..drain import Drain
-from ..errors import BAD_KEY, body_of
+from ..errors import BAD_KEY, Row, body_of, row_of
 from ..keys import Keys, bearer_key
 from ..rates import RATE_HEADERS
 from .answers import error_answer
@@ -53,11 +53,9 @@ class KeyDoor(ASGIMiddleware):
             remember(scope, Caller(key=name, address=address_of(scope)))
             await next_app(scope, receive, send)
             return
-        note(error=BAD_KEY.code)
         told = "no such API key" if offered else "an API key is needed"
-        answer = error_answer(BAD_KEY, body_of(BAD_KEY, f"{told}: send `Authorization: Bearer <key>` with a key of this service"))
-        request = Request[None, None, State](scope, receive, send)
-        await answer.to_asgi_response(app=None, request=request)(scope, receive, send)
+        told = f"{told}: send `Authorization: Bearer <key>` with a key of this service"
+        await _refuse(BAD_KEY, told, scope, receive, send)
 
 
 class OriginDoor(ASGIMiddleware):
@@ -107,19 +105,31 @@ class OriginDoor(ASGIMiddleware):
 
 
 class UntilLeft(ASGIMiddleware):
-    """Ends the work on a request whose client has left; watches from when the body has been read."""
+    """Ends the work on a request whose client has left; watches from when the body has been read.
+
+    A body that breaks off is answered all the same: Granian calls it a leaving too when its chunks or its length are wrong,
+    and then somebody is there to read it.
+    """
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         read, left, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        broken_off = answered = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
 
         async def receive_body() -> Any:
+            nonlocal broken_off
             if read.is_set():
                 await left.wait()
                 return _LEFT
             message = await receive()
             if message["type"] == "http.disconnect":
+                broken_off = True
                 left.set()
                 read.set()
                 await never.wait()  # half a body is for nobody: the work is cancelled while it waits for the rest
@@ -134,7 +144,7 @@ class UntilLeft(ASGIMiddleware):
             await left.wait()
 
         async def work() -> None:
-            await next_app(scope, receive_body, send)
+            await next_app(scope, receive_body, send_noting)
 
         working, watching = asyncio.create_task(work()), asyncio.create_task(watch())
         try:
@@ -147,6 +157,9 @@ class UntilLeft(ASGIMiddleware):
             await asyncio.gather(working, watching, return_exceptions=True)
         with suppress(asyncio.CancelledError) if cut_off else nullcontext():
             working.result()
+        if broken_off and not answered:
+            failure = InvalidRequestError("the body breaks off, or is not sent as its head says")
+            await _refuse(row_of(failure), str(failure), scope, receive, send)
 
 
 class ReadOut(ASGIMiddleware):
@@ -178,6 +191,12 @@ class ReadOut(ASGIMiddleware):
                 n_left = _READ_OUT_BYTES
                 while not ended and n_left > 0:
                     n_left -= len((await receive_noting()).get("body", b""))
+
+
+async def _refuse(row: Row, told: str, scope: Scope, receive: Receive, send: Send) -> None:
+    note(error=row.code)
+    request = Request[None, None, State](scope, receive, send)
+    await error_answer(row, body_of(row, told)).to_asgi_response(app=None, request=request)(scope, receive, send)
 
 
 class HeadAsGet(ASGIMiddleware):
