@@ -27,6 +27,7 @@ from app.entrypoints.websocket import realtime_events
 from app.entrypoints.websocket.plain_messages import Asked, read_choices
 from app.entrypoints.websocket.realtime_protocol import MOST_AUDIO_BYTES
 from app.entrypoints.websocket.realtime_session import LONGEST_PROMPT, SILENCE_MS, Audio, AudioInput, SemanticVad, SessionConfig
+from app.entrypoints.websocket.sockets import LARGEST_MESSAGE, SMALL_AT_ONCE, SMALL_BYTES, SMALL_PER_S
 from app.settings import CONFIG_FILE, PREFIX, fields, help_of, read_settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -124,6 +125,8 @@ def test_the_limits_of_live_sessions_are_told_as_they_are() -> None:
     assert f"`STT_LIVE_BACKLOG_S` ({defaults.live_backlog_s:g} s)" in text
     assert f"`STT_MAX_LIVE_SESSIONS` ({defaults.max_live_sessions})" in text
     assert f"every {LiveRules().partial_every_s} s at best" in text
+    assert f"a message of more than {LARGEST_MESSAGE // 2**20} MiB" in text
+    assert f"under {SMALL_BYTES} bytes {SMALL_PER_S} a second are read, after {SMALL_AT_ONCE:,} at once" in text
 
 
 def table_of(document: str, section: str) -> list[list[str]]:
@@ -171,6 +174,7 @@ def test_the_limits_of_realtime_are_told_as_they_are() -> None:
     assert f"at most {MOST_SECRETS:,} are valid" in text
     assert "is {low}, {medium}, {high} or {auto} ms".format(**SILENCE_MS) in text
     assert f"at most {MOST_AUDIO_BYTES // 2**20} MiB of sound" in text
+    assert f"a message of more than {LARGEST_MESSAGE // 2**20} MiB" in text
 
 
 def test_every_header_of_rates_is_told() -> None:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from app.entrypoints.app import create_app
 from app.entrypoints.client_secrets import PREFIX
+from app.entrypoints.websocket.sockets import LARGEST_MESSAGE
 from app.settings import Settings
 from app.testing.recognizers import FakeRecognizer, GatedRecognizer
 
@@ -130,6 +131,12 @@ def test_too_much_that_waits_is_told_and_closed() -> None:
         talk.append(tone(0.5))
         assert talk.end() == ("overloaded", 1013, "server_error.overloaded")
         recognizer.let_go.set()
+
+
+def test_a_message_larger_than_any_may_be_is_told_and_closed(client: Client) -> None:
+    with talking(client) as talk:
+        talk.session.send_text("x" * (LARGEST_MESSAGE + 1))
+        assert talk.end() == ("message_too_large", 1009, "invalid_request_error.message_too_large")
 
 
 def test_a_session_ends_when_its_time_is_over_and_says_all_it_heard() -> None:

@@ -1,6 +1,7 @@
 """Who may open `/ws`, when there is no place, how a conversation ends, and that nothing of it is left."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from app.domain.audio import MODEL_RATE_HZ, Clip, Samples
 from app.domain.errors import ModelNotReadyError
 from app.domain.ports import Options, VoiceStream
 from app.entrypoints.app import create_app
+from app.entrypoints.websocket.sockets import LARGEST_MESSAGE
 from app.settings import Settings
 from app.testing.fakes import FakeVoiceDetector
 from app.testing.recognizers import FakeRecognizer, GatedRecognizer
@@ -212,6 +214,32 @@ def test_a_full_queue_fails_the_utterance_and_not_the_session() -> None:
     assert queued == {"status": "queued"}
     assert (failed["utterance"], failed["error"]["code"]) == (1, "overloaded")
     assert (heard.texts, heard.errors, heard.code) == ([TEXT], [], 1000)
+
+
+# Messages too large, or too many
+
+
+@pytest.mark.parametrize("message", [bytes(LARGEST_MESSAGE + 1), "x" * (LARGEST_MESSAGE + 1)], ids=["sound", "text"])
+def test_a_message_larger_than_any_may_be_closes_with_1009(message: str | bytes) -> None:
+    with serving() as (client, _), capture_logs() as logs:
+        with client.websocket_connect("/ws") as session:
+            session.send_text(message) if isinstance(message, str) else session.send_bytes(message)
+            heard = rest_of(session)
+        assert (heard.code, [error["code"] for error in heard.errors]) == (1009, ["message_too_large"])
+        wait_until(lambda: [event["outcome"] for event in finishing_events(logs)] == ["message_too_large"])
+        assert numbers_of(client) == NOTHING_LEFT
+
+
+def test_a_flood_of_small_messages_is_heard_no_faster_than_others_can_bear() -> None:
+    n_messages = 2_250  # of which 2,000 may come at once, and 500 a second
+    with serving() as (client, _), client.websocket_connect("/ws") as session:
+        began_s = time.monotonic()
+        for at in range(n_messages):
+            session.send_bytes(SAID[at : at + 1])
+        session.send_json({"type": "finish"})
+        heard = rest_of(session)
+    assert time.monotonic() - began_s > 0.4
+    assert (heard.errors, heard.code) == ([], 1000)
 
 
 # How it ends

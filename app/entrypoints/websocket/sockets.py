@@ -15,8 +15,9 @@ from litestar.types import Scope
 
 from ...domain.errors import GoingDownError, InvalidRequestError, SpeechError, UnavailableError
 from ..drain import Drain, going_down
-from ..errors import IDLE, INTERNAL, ErrorBody, body_of, body_of_failure, internal_body, row_of
+from ..errors import IDLE, INTERNAL, LARGE_MESSAGE, ErrorBody, body_of, body_of_failure, internal_body, row_of
 from ..http.requests import REQUEST_ID, begin_request
+from ..throttle import Throttle
 
 log = structlog.stdlib.get_logger()
 
@@ -26,10 +27,15 @@ T = TypeVar("T")
 FINISHED: Final = 1000  # close codes of RFC 6455 and IANA's registry
 GOING_AWAY: Final = 1001
 REFUSED: Final = 1008
+TOO_LARGE: Final = 1009
 FAILED: Final = 1011
 OVERLOADED: Final = 1013
 _FAREWELL_S: Final = 1.0  # how long one that was told of an error may send before it is closed; chosen
 _QUIET_S: Final = 0.1  # and it is done with sending when nothing came for so long; chosen
+SMALL_BYTES: Final = 320  # of a message: 10 ms of sound, 16-bit at 16 kHz
+SMALL_PER_S: Final = 500  # ten times what a telephone sends in its frames of 20 ms; chosen
+SMALL_AT_ONCE: Final = 2_000
+LARGEST_MESSAGE: Final = 21 * 1024 * 1024  # bytes or characters: 15 MiB of sound in base64, and what stands around it
 _REASON_BYTES: Final = 123  # a control frame has room for no more (RFC 6455, 5.5)
 
 
@@ -73,6 +79,7 @@ class LiveSocket:
         """
         self._socket, self._as_message, self._as_reason = socket, as_message, as_reason
         self._drain, self._idle_s, self._stall_s = drain, idle_s, stall_s
+        self._throttle = Throttle(small_bytes=SMALL_BYTES, per_s=SMALL_PER_S, at_once=SMALL_AT_ONCE)
         self._lost = False
         self._waiting: asyncio.Timeout | None = None  # while a message is waited for
         self._takes_more = False  # and while it would be heard
@@ -92,17 +99,21 @@ class LiveSocket:
         Raises:
             IdleError: None came for too long.
             LeftError: The client is gone.
+            RefusedError: It is too large.
             GoingDownError: The service ends; what was heard until now is to be finished.
         """
         self._takes_more = True
         try:
             self.check_open()
-            return await self._receive(patience_s=self._idle_s)
+            message = await self._receive(patience_s=self._idle_s)
         except IdleError:
             self.check_open()
             raise
         finally:
             self._takes_more = False
+        if len(message) > LARGEST_MESSAGE:
+            raise RefusedError(body_of(LARGE_MESSAGE, f"a message may have at most {LARGEST_MESSAGE} bytes"), code=TOO_LARGE)
+        return message
 
     def check_open(self) -> None:
         """Raise `GoingDownError` if the service ends."""
@@ -182,7 +193,9 @@ class LiveSocket:
             self._lost = True
             raise LeftError
         data: str | bytes | None = message.get("bytes")
-        return message.get("text") or "" if data is None else data
+        found = message.get("text") or "" if data is None else data
+        await self._throttle.take(len(found))
+        return found
 
     async def _hand_out(self, sending: Coroutine[Any, Any, None]) -> None:
         try:
