@@ -324,13 +324,13 @@ def leave_while_speaking(session: WebSocketTestSession) -> None:
 
 def leave_when_queued(session: WebSocketTestSession) -> None:
     session.send_bytes(SAID)
-    assert session.receive_json(timeout=PATIENCE_S) == {"status": "queued"}
+    wait_until(lambda: session.receive_json(timeout=PATIENCE_S) == {"status": "queued"})
 
 
 def leave_while_finishing(session: WebSocketTestSession) -> None:
     session.send_bytes(SAID * 3)
     session.send_json({"type": "finish"})
-    assert session.receive_json(timeout=PATIENCE_S) == {"status": "queued"}
+    wait_until(lambda: session.receive_json(timeout=PATIENCE_S) == {"status": "queued"})
 
 
 def leave_before_anything_is_told(session: WebSocketTestSession) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
@@ -18,13 +17,13 @@ from ...domain.queue import Answer
 from ...domain.stages import Stages, with_clip
 from ..http.requests import note_stages
 from ..rates import UNLIMITED, Meter
+from .worker import Worker
 
 Emit = Callable[[Event], Awaitable[None]]
 
-# Threads for resampling and voice detection. One: the others would only fight for the interpreter, and the model's thread with them
-# (eight sessions on two cores, with four and with one: first words after 442 and 395 ms, stable after 928 and 720).
-_WORKERS: Final = 1
-_PIECE_BYTES: Final = 64 * 1024  # of a longer message at a time: 2 s of 16-bit sound at 16 kHz, then others have their turn
+_PIECE_BYTES: Final = 16 * 1024  # of a longer message at a time: 0.5 s of 16-bit sound at 16 kHz, then others have their turn
+_AHEAD_S: Final = 10.0  # how far a session's sound may be ahead of the clock; chosen: room for what was kept while connecting
+_AHEAD_BACKLOG_S: Final = 60.0  # what it may leave waiting for the model when it is; chosen: some batches
 _RETRY_S: Final = 5  # what a client that finds no place is told to wait
 
 
@@ -61,7 +60,7 @@ class LiveHost:
         self._engine, self._detector, self._normalizer = engine, detector, normalizer
         self._max_sessions, self._max_backlog_s = max_sessions, max_backlog_s
         self._watch = watch
-        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="live")
+        self._worker = Worker()
         self._n_open = 0
 
     @property
@@ -92,7 +91,7 @@ class LiveHost:
         connection = LiveConnection(
             session,
             self._engine,
-            self._workers,
+            self._worker,
             emit,
             self._sound,
             watch=self._watch(),
@@ -109,8 +108,8 @@ class LiveHost:
             note_stages(connection.stages)
 
     def close(self) -> None:
-        """Let the threads end."""
-        self._workers.shutdown()
+        """Let the thread end."""
+        self._worker.close()
 
     def _sound(self, encoding: Encoding, rate_hz: int) -> Sound:
         return Sound(encoding=encoding, resampler=self._normalizer().open_resampler(source_rate_hz=rate_hz))
@@ -123,7 +122,7 @@ class LiveConnection:
         self,
         session: LiveSession,
         engine: Engine,
-        workers: ThreadPoolExecutor,
+        worker: Worker,
         emit: Emit,
         sound: Callable[[Encoding, int], Sound],
         *,
@@ -131,9 +130,9 @@ class LiveConnection:
         meter: Meter,
         max_backlog_s: float,
     ) -> None:
-        self._session, self._engine, self._workers, self._emit, self._sound = session, engine, workers, emit, sound
+        self._session, self._engine, self._worker, self._emit, self._sound = session, engine, worker, emit, sound
         self._meter, self._max_backlog_s = meter, max_backlog_s
-        self._watch, self._arrived_s = watch, 0.0
+        self._watch, self._arrived_s, self._opened_s = watch, 0.0, monotonic()
         self._turn = asyncio.Lock()
         self._answers: dict[int, Answer] = {}
         self._stages = Stages()
@@ -163,6 +162,8 @@ class LiveConnection:
             heard_s = self.heard_s
             await self._call(partial(self._session.push, data[at : at + _PIECE_BYTES]), on_worker=True)
             self._meter.count_audio(self.heard_s - heard_s)
+            while self._is_ahead and self._tasks and self._session.backlog_s > _AHEAD_BACKLOG_S:
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         if self._session.backlog_s > self._max_backlog_s:
             told = f"more than {self._max_backlog_s:g} s of this session's audio wait to be recognised"
             raise OverloadedError(told, retry_after_s=_RETRY_S)
@@ -210,12 +211,17 @@ class LiveConnection:
             answer.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether sound comes faster than anybody speaks: a recording. It is served like a file, after those who are live."""
+        return self._session.heard_s - (monotonic() - self._opened_s) > _AHEAD_S
+
     async def _call(self, call: Callable[..., Step], *, on_worker: bool = False) -> None:
         async with self._turn:
             if self._fault:
                 raise self._fault
             due = partial(call, now_s=monotonic())
-            step = await asyncio.get_running_loop().run_in_executor(self._workers, due) if on_worker else due()
+            step = await asyncio.wrap_future(self._worker.submit(due, can_wait=self._is_ahead)) if on_worker else due()
             await self._do(step)
 
     async def _do(self, step: Step) -> None:
@@ -238,8 +244,9 @@ class LiveConnection:
             self._fault = self._fault or fault
 
     def _submitted(self, request: Request) -> Answer:
+        live = not self._is_ahead
         try:
-            return self._engine.submit(request.clip, request.options, live=True, tentative=request.tentative)
+            return self._engine.submit(request.clip, request.options, live=live, tentative=request.tentative, admitted=not live)
         except SpeechError as failure:
             refused = Answer()
             refused.set_exception(failure)
