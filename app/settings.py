@@ -28,6 +28,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="File (PEM) with the certificate and its chain; with `tls_key`: only TLS is spoken.")
     ] = ""
     tls_key: Annotated[str, Meta(description="File (PEM, without a password) with the certificate's private key.")] = ""
+    hsts_s: Annotated[
+        int,
+        Meta(
+            ge=0, le=63_072_000,
+            description="With `tls_cert`: how many seconds long browsers shall reach this host, on any port, by https alone; 0:"
+            " they are told nothing of it.",
+        ),
+    ] = 86_400  # fmt: skip
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(

@@ -15,6 +15,7 @@ SEEN: Final = {
     "port": ("e2e/test_start_and_stop.py", "test_a_taken_port_is_said"),
     "tls_cert": ("e2e/test_keys_and_tls.py", "test_tls_alone_is_spoken"),
     "tls_key": ("e2e/test_keys_and_tls.py", "test_tls_alone_is_spoken"),
+    "hsts_s": ("app/test_headers.py", "test_browsers_are_told_to_keep_to_https_where_the_service_speaks_it"),
     "trusted_proxies": ("app/test_proxies.py", "test_behind_a_proxy_a_request_has_its_sender_and_the_scheme_that_was_used"),
     "path_prefix": ("app/test_path_prefix.py", "test_every_path_is_answered_with_and_without_the_prefix"),
     "api_keys": ("app/test_doors.py", "test_each_key_opens"),

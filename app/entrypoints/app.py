@@ -12,7 +12,6 @@ from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Server
 
 from ..container import Container
@@ -26,18 +25,20 @@ from .callers import caller_of
 from .client_secrets import ClientSecrets
 from .drain import Drain
 from .gate import Gate
-from .http.answers import HANDLERS, refuse_page
+from .http.answers import HANDLERS
 from .http.client_secrets import SECRET_BODIES, create_client_secret, create_transcription_session
 from .http.debug import latest_batches, model_configuration, running_stacks, settings_in_force
 from .http.doors import HeadAsGet, OriginDoor, ReadOut, UntilLeft
 from .http.drain_door import DrainDoor
 from .http.form import Form, read_form
+from .http.headers import HeaderDoor
 from .http.health import health, readiness
 from .http.metrics import metrics
 from .http.models import list_models, retrieve_model
 from .http.openapi import describe
 from .http.page import Page
 from .http.prefix import PrefixDoor
+from .http.reference import ReferencePage, seal
 from .http.requests import RequestLog, note_stage
 from .http.transcriptions import BODIES, create_transcription, create_translation, transcribe
 from .http.upload_clock import UploadClock
@@ -187,10 +188,10 @@ def create_app(
         openapi_config=OpenAPIConfig(
             title=DISTRIBUTION,
             version=version(DISTRIBUTION),
-            openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=refuse_page),
+            openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=seal),
             use_handler_docstrings=True,
             servers=[Server(url=settings.path_prefix or "/")],
-            render_plugins=[SwaggerRenderPlugin(path="/")],
+            render_plugins=[ReferencePage()],
         ),
     )
     describe(app.openapi_schema, *BODIES, *SECRET_BODIES)
@@ -201,7 +202,7 @@ def create_app(
         UntilLeft(), UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s),
         *gate.doors(), DrainDoor(drain), counting,
         OriginDoor(settings.cors_origins), HeadAsGet(),
-        RequestLog(),
+        RequestLog(), HeaderDoor(hsts_s=settings.hsts_s if settings.tls_cert else 0),
         ReadOut(drain),
         ProxyDoor(settings.trusted_proxies), PrefixDoor(settings.path_prefix),
     )  # fmt: skip

@@ -211,6 +211,16 @@ def test_what_is_no_audio_is_refused_in_words(visit: Visit) -> None:
     assert [REFUSED.match(fault)[1] for fault in visit.faults] == ["400"]  # type: ignore[index]
 
 
+def test_the_description_of_the_api_is_read_without_a_request_to_any_other_host(browser: Browser, service: Service) -> None:
+    with visiting(browser, f"{service.url}/docs", dark=True) as opened:
+        opened.page.click("text=POST /v1/audio/transcriptions")
+        assert "timestamp_granularities[]" in opened.page.inner_text(":target table")
+        assert opened.page.evaluate("getComputedStyle(document.body).maxWidth") == "960px"  # its style is not refused
+        assert violations(opened) == []
+        opened.screenshot("reference")
+        assert opened.faults == []
+
+
 def test_a_key_is_asked_for_and_kept_for_this_tab_alone(browser: Browser) -> None:
     settings = Settings(api_keys=("open-sesame",))
     with listening(settings, lambda: FakeRecognizer(TEXT)) as url, visiting(browser, url) as opened:

@@ -204,6 +204,7 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         trusted_proxies=st.lists(st.sampled_from(["10.0.0.0/8", "::1"])).map(tuple),
         path_prefix=st.sampled_from(["", "/a", "/a/b-c"]),
         api_keys_file=st.sampled_from(["", "/etc/stt/keys"]),
+        hsts_s=st.integers(0, 63_072_000),
         requests_per_minute=st.integers(0, 1_000_000),
         audio_s_per_minute=st.integers(0, 1_000_000),
         api_keys=st.lists(names, max_size=4).map(tuple),
