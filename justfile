@@ -57,6 +57,14 @@ docs *flags:
     NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict {{flags}}
     ! grep -rE --include='*.html' '(src|<link[^>]*href)="?(https?:)?//' site
 
+# Compare the locked versions with PyPI's advisories; a package that cannot be looked up is an error, too
+audit *flags:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    locked=$(mktemp); trap 'rm -f "$locked"' EXIT
+    uv export --quiet --frozen --no-dev --all-extras --no-emit-project --no-hashes --output-file "$locked"
+    uvx pip-audit@2.10.1 --vulnerability-service pypi --disable-pip --no-deps --strict --progress-spinner off --requirement "$locked" {{flags}}
+
 # Resolve the lowest versions that pyproject.toml allows, install them elsewhere, and import every module with them
 lowest:
     #!/usr/bin/env bash

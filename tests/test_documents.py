@@ -38,7 +38,7 @@ OPERATIONS: Final = "docs/operations.md"
 SECURITY: Final = "docs/security.md"
 SETTINGS: Final = "docs/settings.md"
 GUIDES: Final = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES, "training/README.md")
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *GUIDES, "training/README.md")
 LINKS: Final = [
     pytest.param(document, target, id=f"{document} to {target}")
     for document in DOCUMENTS
