@@ -73,7 +73,7 @@ lowest:
     cp -r app pyproject.toml setup.py README.md LICENSE "$folder"
     cd "$folder"
     uv lock --resolution lowest-direct
-    env -u VIRTUAL_ENV uv sync --frozen --no-dev --extra nemo --extra silero --extra torchaudio --extra server
+    env -u VIRTUAL_ENV uv sync --frozen --no-dev --extra nemo --extra silero --extra torchaudio --extra server --extra otel
     .venv/bin/python -W ignore -c 'import importlib, pkgutil, parakeet_stt as p
     names = [m.name for m in pkgutil.walk_packages(p.__path__, "parakeet_stt.") if "testing" not in m.name and "__main__" not in m.name]
     [importlib.import_module(name) for name in names]; print(len(names), "modules import")'

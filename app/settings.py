@@ -218,6 +218,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="`json`, `console`, or `auto`: readable on a terminal, JSON elsewhere."),
     ] = "auto"
 
+    traces_endpoint: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[!-~]+)?\Z",
+            description="URL of an OTLP collector (`http://collector:4318/v1/traces`) that traces go to; needs the extra `otel`.",
+        ),
+    ] = ""
+
     def __repr__(self) -> str:
         shown = (f"{name}={value!r}" for name, value in self.__rich_repr__())
         return f"{type(self).__name__}({', '.join(shown)})"

@@ -53,6 +53,7 @@ SEEN: Final = {
     "realtime_session_s": ("app/test_realtime_doors.py", "test_a_session_ends_when_its_time_is_over_and_says_all_it_heard"),
     "log_level": (EFFECTS, "test_nothing_below_the_log_level_is_logged"),
     "log_format": ("app/test_logs.py", "test_the_log_format_says_how_an_event_is_written"),
+    "traces_endpoint": ("app/test_traces.py", "test_traces_endpoint_turns_traces_on"),
 }
 # Of these only the part that they are handed to is tested, not their way there.
 UNSEEN: Final = ("recognizer", "decode_stall_s", "max_connections", "connection_idle_s", "stall_s", "stuck_s", "drain_s")

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from time import monotonic, time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from litestar import Litestar, Request, Router
@@ -46,10 +46,14 @@ from .metrics.registry import Metrics
 from .metrics.requests import CountingDoor
 from .proxies import ProxyDoor
 from .rates import Meter
+from .traces import TraceDoor, open_provider, with_spans
 from .watch import give_up_when_stuck
 from .websocket.host import LiveHost
 from .websocket.plain import hear
 from .websocket.realtime import hear_realtime
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 log = structlog.stdlib.get_logger()
 
@@ -62,6 +66,7 @@ def create_app(
     *,
     drain: Drain | None = None,
     on_model_failed: Callable[[BaseException], None] = lambda _failure: None,
+    traces: "TracerProvider | None" = None,
 ) -> Litestar:
     """Build the application. The model loads in the background once the server has started.
 
@@ -69,10 +74,11 @@ def create_app(
         container: Where the parts come from.
         drain: Whoever stops the process begins it beforehand, and waits for it, so that nothing under way is cut off.
         on_model_failed: Told, on the engine's thread, what kept the model from loading; readiness is off from then on.
+        traces: Where spans go; None is where the settings say, if they do.
     """
     settings: Settings = container.settings()
     engine: Engine = container.engine()
-    drain = drain or Drain()
+    drain, traces = drain or Drain(), traces or open_provider(settings)
     bridge = Bridge(workers=settings.max_requests, deadline_s=settings.deadline_s, drain=drain)
     numbers = Metrics(engine, n_live=lambda: live.n_open)
     live = LiveHost(
@@ -81,40 +87,13 @@ def create_app(
         container.normalizer,
         max_sessions=settings.max_live_sessions,
         max_backlog_s=settings.live_backlog_s,
-        watch=numbers.live.watch,
+        watch=with_spans(numbers.live.watch, traces) if traces else numbers.live.watch,
     )
     client_secrets = ClientSecrets(time)
     page = Page() if settings.page else None
     gate = Gate(settings, open_paths=page.paths if page else ())
     batch_log = BatchLog(engine, unix_s=time)
     started_unix_s = int(time())
-
-    def provide_settings() -> Settings:
-        return settings
-
-    def provide_engine() -> Engine:
-        return engine
-
-    def provide_bridge() -> Bridge:
-        return bridge
-
-    def provide_live() -> LiveHost:
-        return live
-
-    def provide_drain() -> Drain:
-        return drain
-
-    def provide_client_secrets() -> ClientSecrets:
-        return client_secrets
-
-    def provide_metrics() -> Metrics:
-        return numbers
-
-    def provide_batch_log() -> BatchLog:
-        return batch_log
-
-    def provide_started_unix_s() -> int:
-        return started_unix_s
 
     def provide_transcriber() -> Transcriber:
         engine.recognizer()  # refuses until all parts are loaded: from then on building a transcriber costs nothing
@@ -144,6 +123,8 @@ def create_app(
             bridge.close()
             engine.close(patience_s=_CLOSE_S)
             container.parts().close()
+            if traces:
+                traces.shutdown()  # sends what is left
 
     app = Litestar(
         route_handlers=[
@@ -166,19 +147,19 @@ def create_app(
             *(page.handlers() if page else ()),
         ],
         dependencies={
-            "settings": Provide(provide_settings, sync_to_thread=False),
-            "engine": Provide(provide_engine, sync_to_thread=False),
-            "bridge": Provide(provide_bridge, sync_to_thread=False),
+            "settings": _given(settings),
+            "engine": _given(engine),
+            "bridge": _given(bridge),
             "transcriber": Provide(provide_transcriber, sync_to_thread=False),
-            "live": Provide(provide_live, sync_to_thread=False),
+            "live": _given(live),
             "entrance": Provide(gate.provide_entrance, sync_to_thread=False),
             "caller": Provide(caller_of, sync_to_thread=False),
             "meter": Provide(gate.provide_meter, sync_to_thread=False),
-            "drain": Provide(provide_drain, sync_to_thread=False),
-            "client_secrets": Provide(provide_client_secrets, sync_to_thread=False),
-            "numbers": Provide(provide_metrics, sync_to_thread=False),
-            "batch_log": Provide(provide_batch_log, sync_to_thread=False),
-            "started_unix_s": Provide(provide_started_unix_s, sync_to_thread=False),
+            "drain": _given(drain),
+            "client_secrets": _given(client_secrets),
+            "numbers": _given(numbers),
+            "batch_log": _given(batch_log),
+            "started_unix_s": _given(started_unix_s),
             "form": Provide(provide_form),
         },
         exception_handlers=HANDLERS,
@@ -201,7 +182,7 @@ def create_app(
     doors = (
         UntilLeft(), UploadClock(drain, idle_s=settings.upload_idle_s, least_bytes_per_s=1000 * settings.upload_least_kb_s),
         *gate.doors(), DrainDoor(drain), counting,
-        OriginDoor(settings.cors_origins), HeadAsGet(),
+        OriginDoor(settings.cors_origins), HeadAsGet(), *([TraceDoor(traces)] if traces else ()),
         RequestLog(), HeaderDoor(hsts_s=settings.hsts_s if settings.tls_cert else 0),
         ReadOut(drain),
         ProxyDoor(settings.trusted_proxies), PrefixDoor(settings.path_prefix),
@@ -209,3 +190,7 @@ def create_app(
     for door in doors:
         app.asgi_handler = door(app.asgi_handler)
     return app
+
+
+def _given(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)

@@ -81,7 +81,7 @@ def test_all_faults_are_told_at_once(toml: Path) -> None:
         ("STT_SINGLE_PASS_S", "0.5"), ("STT_WINDOW_S", "3601"), ("STT_MAX_WAITING_S", "0"), ("STT_LINGER_MS", "-1"),
         ("STT_MAX_REQUESTS", "0"), ("STT_MODEL", ""), ("STT_DEVICE", "gpu"), ("STT_DEVICE", "cuda:"), ("STT_DEVICE", "cuda:0\nx"),
         ("STT_PATH_PREFIX", "speech"), ("STT_PATH_PREFIX", "/"), ("STT_PATH_PREFIX", "/a/"), ("STT_PATH_PREFIX", "/a b"),
-        ("STT_PRECISION", "int8"), ("STT_LOG_LEVEL", "loud"), ("STT_LOG_FORMAT", "xml"),
+        ("STT_TRACES_ENDPOINT", "collector:4318"), ("STT_PRECISION", "int8"), ("STT_LOG_LEVEL", "loud"), ("STT_LOG_FORMAT", "xml"),
         ("STT_CORS_ORIGINS", "https://a.example/"), ("STT_CORS_ORIGINS", "a.example"), ("STT_CORS_ORIGINS", "https://*.example"),
         ("STT_API_KEYS", "a:sha256:0"), ("STT_API_KEYS", f"a/b:sha256:{'0' * 64}"), ("STT_API_KEYS", f"a:sha256:{'0' * 65}"),
         ("STT_TRUSTED_PROXIES", "proxy.example"), ("STT_TRUSTED_PROXIES", "10.0.0.1/8"), ("STT_TRUSTED_PROXIES", "10.0.0.0/33"),
@@ -227,6 +227,7 @@ names = st.text(st.characters(codec="ascii", exclude_characters=",", exclude_cat
         max_requests=st.integers(1, 1_024),
         log_level=st.sampled_from(["debug", "info", "warning", "error"]),
         log_format=st.sampled_from(["auto", "json", "console"]),
+        traces_endpoint=st.sampled_from(["", "https://collector.example/v1/traces"]),
     )
 )
 def test_settings_survive_the_way_through_an_environment(settings: Settings) -> None:

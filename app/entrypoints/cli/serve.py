@@ -18,6 +18,7 @@ from ...settings import Settings, SettingsError
 from ..key_file import check_key_file
 from ..keys import KeysError
 from ..logs import GRANIAN_LOGS, configure_logs
+from ..traces import check_traces
 from .systemd import notify
 from .tls import check_tls
 from .worker import MODEL_FAILED, STOP_S, Starts, application
@@ -30,9 +31,10 @@ def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; 0 then, 1 if the model could not be had, the port is taken, or a second signal came.
 
     Raises:
-        SettingsError: A file that the settings name cannot be used.
+        SettingsError: A file that the settings name cannot be used, or traces are wanted and cannot be sent.
     """
     _check_files(settings)
+    check_traces(settings)
     if fault := _taken(settings):
         print(f"parakeet-stt: cannot listen on {settings.host}:{settings.port}: {fault}", file=sys.stderr)
         return 1

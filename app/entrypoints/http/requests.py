@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger()
 
 REQUEST_ID: Final = "x-request-id"
 _USABLE_ID: Final = re.compile(r"(?a)[\w.:-]{1,128}")  # anything else of a client's is not repeated in headers and logs
-_QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})  # asked every few seconds by whatever watches us
+QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})  # asked every few seconds by whatever watches us
 
 
 class Record(msgspec.Struct):
@@ -35,6 +35,11 @@ class Record(msgspec.Struct):
 _record: Final[ContextVar[Record]] = ContextVar("record")
 
 
+def current_record() -> Record | None:
+    """Return what is known of the request at hand; None outside of any."""
+    return _record.get(None)
+
+
 def note(**facts: object) -> None:
     """Add facts to the event that ends this request; for whoever works on it, in whatever task."""
     if record := _record.get(None):
@@ -43,7 +48,7 @@ def note(**facts: object) -> None:
 
 def noted() -> Mapping[str, object]:
     """Return what was noted of this request so far."""
-    record = _record.get(None)
+    record = current_record()
     return record.facts if record else {}
 
 
@@ -119,7 +124,7 @@ class RequestLog(ASGIMiddleware):
         try:
             await next_app(scope, receive, send_with_id)
         finally:
-            tell = log.debug if scope["path"] in _QUIET_PATHS else log.info
+            tell = log.debug if scope["path"] in QUIET_PATHS else log.info
             tell(
                 "request_finished", method=scope.get("method"), path=scope["path"], status=status,
                 outcome=outcome_of(status, record.facts), elapsed_ms=round(1000 * (monotonic() - started_s), 1), **record.facts,
