@@ -88,6 +88,14 @@ update:
 chaos *flags:
     uv run python -m bench.chaos {{flags}}
 
+# Keep the service busy with everything that clients do, and see whether it holds more and more (20 minutes)
+soak *flags:
+    uv run python -m bench.soak {{flags}}
+
+# Compare the latencies of honest requests with and without hundreds of slow clients (minutes)
+slow-clients *flags:
+    uv run python -m bench.slow {{flags}}
+
 # Make the bundled model anew: text, speech, training, evaluation (hours; see training/README.md)
 train-bundled *flags:
     uv run python -m training.bundled {{flags}}

@@ -1,7 +1,9 @@
 """What is served and by what, in numbers: build, model, readiness, the device's memory."""
 
+import asyncio
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Final
 
@@ -29,6 +31,10 @@ class ServedFacts(Collector):
         yield CounterMetricFamily(
             "stt_withdrawn_clips", "Clips that were taken out of the queue unheard.", self._engine.n_withdrawn
         )
+        tasks = GaugeMetricFamily("stt_tasks", "Tasks of the event loop.")
+        with suppress(RuntimeError):  # nothing is told to whoever asks outside of it
+            tasks.add_metric((), len(asyncio.all_tasks()))
+        yield tasks
         model = InfoMetricFamily("stt_model", "The served model, and where and how it runs.")
         used = GaugeMetricFamily("stt_device_memory_used_bytes", "Memory of the device in use, by any process; none on a CPU.")
         total = GaugeMetricFamily("stt_device_memory_total_bytes", "Memory that the device has; none on a CPU.")
