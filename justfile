@@ -92,6 +92,10 @@ chaos *flags:
 soak *flags:
     uv run python -m bench.soak {{flags}}
 
+# See whether live sessions leave anything behind, at whatever moment a thousand clients go (minutes)
+vanishing *flags:
+    uv run python -m bench.vanishing {{flags}}
+
 # Compare the latencies of honest requests with and without hundreds of slow clients (minutes)
 slow-clients *flags:
     uv run python -m bench.slow {{flags}}

@@ -9,7 +9,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from .child import ROOT, BenchError
 from .flags import console, guarded
 from .ruler_service import RUN_S, float_wav, said, text_of
 from .service import SERVE
-from .troubles import Done, Troubles
+from .troubles import Done, Trouble, Troubles
 from .victim import Victim
 
 RULER: Final = (sys.executable, "-m", "bench.ruler_service")
@@ -43,7 +43,7 @@ class Chaos:
         self.told: list[Told] = []
         self.done: list[Done] = []
 
-    async def run(self, plan: Sequence[Callable[[], Awaitable[Done]]]) -> None:
+    async def run(self, plan: Sequence[Trouble]) -> None:
         """Ask until all is asked, and make one trouble of `plan` after the other meanwhile, over and over."""
         clients = [asyncio.create_task(self._client()) for _ in range(_CLIENTS)]
         over = asyncio.Event()
@@ -60,7 +60,7 @@ class Chaos:
             if told.fate in (Fate.REFUSED, Fate.UNREACHED):
                 await asyncio.sleep(_PAUSE_S)
 
-    async def _torment(self, plan: Sequence[Callable[[], Awaitable[Done]]], over: asyncio.Event) -> None:
+    async def _torment(self, plan: Sequence[Trouble], over: asyncio.Event) -> None:
         while True:
             for make in plan:
                 calm_s = max([_CALM_S, *(done.at_s + _APART_S - time.monotonic() for done in self.done[-1:] if done.replaces)])
@@ -72,14 +72,17 @@ class Chaos:
                 self.done.append(await make())
 
 
-def tormented(victim: Victim, asks: Callable[[], Iterator[Ask]], troubles: Troubles, *, with_ruler: bool) -> Verdict:
-    """Start the service, torment it, and look at what is left of it."""
+def tormented(
+    victim: Victim, asks: Callable[[], Iterator[Ask]], troubles: Troubles, *, with_ruler: bool, only: Collection[str]
+) -> Verdict:
+    """Start the service, torment it, with certain troubles `only` if any are named, and look at what is left of it."""
     began_s = time.monotonic()
     victim.start()
     try:
         victim.wait_until_ready()
         chaos = Chaos(victim, asks())
-        asyncio.run(chaos.run(troubles.all() if with_ruler else troubles.of_any_model()))
+        plan = troubles.all() if with_ruler else troubles.of_any_model()
+        asyncio.run(chaos.run([make for name, make in plan.items() if name in only or not only]))
         after = [] if _still_right(victim, with_ruler=with_ruler) else ["a good request got no right answer afterwards"]
         status = asyncio.run(troubles.end())
         after += [] if status == 0 else [f"the service ended with {status}"]
@@ -100,12 +103,12 @@ def _files() -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in sorted((ROOT / "tests" / "data").glob("*.flac"))}
 
 
-def _with_ruler(n: int, folder: Path) -> Verdict:
+def _with_ruler(n: int, folder: Path, only: Collection[str]) -> Verdict:
     victim = Victim(RULER, {RUN_S: _RUN_S}, uploads=folder)
-    return tormented(victim, lambda: ruler_asks(n, seed=_SEED), Troubles(victim, seed=_SEED), with_ruler=True)
+    return tormented(victim, lambda: ruler_asks(n, seed=_SEED), Troubles(victim, seed=_SEED), with_ruler=True, only=only)
 
 
-def _with_bundled(n: int, folder: Path) -> Verdict:
+def _with_bundled(n: int, folder: Path, only: Collection[str]) -> Verdict:
     files, victim = _files(), Victim(SERVE, {"STT_MODEL": "bundled"}, uploads=folder)
 
     def asks() -> Iterator[Ask]:
@@ -117,7 +120,7 @@ def _with_bundled(n: int, folder: Path) -> Verdict:
             texts[name] = told.heard
         return recorded_asks(n, files, texts, seed=_SEED)
 
-    return tormented(victim, asks, Troubles(victim, seed=_SEED), with_ruler=False)
+    return tormented(victim, asks, Troubles(victim, seed=_SEED), with_ruler=False, only=only)
 
 
 def main() -> int:
@@ -125,12 +128,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="just chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000, help="To the service with the ruler. Default: 10000; 0: none.")
     parser.add_argument("--bundled", type=int, default=500, help="To the service with the bundled model. Default: 500; 0: none.")
+    parser.add_argument("--only", action="append", default=[], help="A trouble, as `stop`; may be given again. Default: all.")
     given = parser.parse_args()
     passed = True
     for name, n, run in (("the ruler", given.requests, _with_ruler), ("the bundled model", given.bundled, _with_bundled)):
         if n:
             with tempfile.TemporaryDirectory() as folder:
-                verdict = run(n, Path(folder))
+                verdict = run(n, Path(folder), given.only)
             show(name, verdict, console())
             passed = passed and not verdict.faults
     return 0 if passed else 1

@@ -1,7 +1,7 @@
 """What became of the requests of a run, and whether that is as it should be."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -37,14 +37,15 @@ def judged(
         events: What the service logged.
         after: What was wrong when all was over.
     """
-    finished = {str(event.get("request_id")) for event in events if event.get("event") == "request_finished"}
+    finished = {str(event.get("request_id")): event.get("status") for event in events if event.get("event") == "request_finished"}
     fates: dict[str, Counter[str]] = {}
     faults = list(after)
     for one in told:
         fate = _fate(one, done, finished)
         fates.setdefault(one.ask.kind, Counter())[fate] += 1
         if fate in _BAD:
-            known = "which the service logged" if one.ask.request_id in finished else "of which the service knows nothing"
+            status = finished.get(one.ask.request_id)
+            known = f"which the service answered with {status}" if status else "of which the service knows nothing"
             last = max((trouble for trouble in done if trouble.at_s <= one.ended_s), key=lambda trouble: trouble.at_s, default=None)
             when = f"{one.ended_s - last.at_s:.2f} s after {last.name}" if last else "before any trouble"
             took_s = one.ended_s - one.began_s
@@ -57,7 +58,7 @@ def judged(
     return Verdict(fates=fates, done=done, faults=faults, seconds=seconds)
 
 
-def _fate(one: Told, done: Iterable[Done], finished: set[str]) -> str:
+def _fate(one: Told, done: Iterable[Done], finished: Collection[str]) -> str:
     """Explain a broken connection, if a kill or the service's end does."""
     if one.fate not in (Fate.BROKEN, Fate.UNSENT):
         return one.fate

@@ -53,12 +53,11 @@ async def _hold(url: str, n_dribbling: int, n_idle: int) -> None:
                 first = False
                 if held == n_dribbling + n_idle:
                     reported.set()
-                while not reader.at_eof():
-                    await asyncio.sleep(_DRIBBLE_S)
+                reading = asyncio.create_task(reader.read())
+                while not (await asyncio.wait({reading}, timeout=_DRIBBLE_S))[0]:
                     writer.write(b"x" if dribbles else b"")
-                    await writer.drain()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(reader.read(4096), 0.001)
+                writer.close()
+                await reading
 
     slow_ones = [asyncio.create_task(slow(dribbles=i < n_dribbling)) for i in range(n_dribbling + n_idle)]
     await reported.wait()

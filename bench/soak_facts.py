@@ -12,6 +12,8 @@ import httpx
 import msgspec
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.table import Table
 
 from .child import BenchError
 from .victim import Victim
@@ -20,6 +22,9 @@ _SETTLED_S: Final = 3.0  # from when nothing is under way until connections and 
 _PATIENCE_S: Final = 120.0
 _LOOKS: Final = 5
 _LOOK_S: Final = 1.0
+_MOST_GROWTH: Final = 0.02  # of the proportional set size
+_COUNTED: Final = ("processes", "threads", "descriptors", "tasks", "files")
+_TITLES: Final = {"pss_mb": "memory (PSS), MB", "rss_mb": "memory (RSS), MB", "files": "temporary files"}
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +80,29 @@ def median_of(looks: Sequence[Facts]) -> Facts:
     """Return the median of each fact."""
     medians = {name: statistics.median(getattr(one, name) for one in looks) for name in Facts.__struct_fields__}
     return msgspec.convert(medians, Facts, strict=False)
+
+
+def told(out: Console, before: Facts, after: Facts, looks: Sequence[Facts], faults: Sequence[str]) -> int:
+    """Print what was held first, last and in between, and whatever is not as it should be; return 0 if nothing is."""
+    table = Table(title="What all processes hold")
+    for column in ("", "at first", "at the end", "change", "highest while busy"):
+        table.add_column(column, justify="right" if column else "left")
+    for name in Facts.__struct_fields__:
+        first, last = getattr(before, name), getattr(after, name)
+        change = f"{last / first - 1:+.1%}" if isinstance(first, float) else f"{last - first:+d}"
+        highest = max((getattr(one, name) for one in looks), default=last)
+        table.add_row(_TITLES.get(name, name), f"{first:.0f}", f"{last:.0f}", change, f"{highest:.0f}")
+    out.print(table)
+    faults = [*faults, *_grown(before, after)]
+    for fault in faults:
+        out.print(f"FAULT {fault}", markup=False)
+    return 1 if faults else 0
+
+
+def _grown(before: Facts, after: Facts) -> list[str]:
+    grown = after.pss_mb / before.pss_mb - 1
+    more = {name: getattr(after, name) - getattr(before, name) for name in _COUNTED}
+    return [f"memory grew by {grown:.1%}"] * (grown > _MOST_GROWTH) + [f"{n} {name} more" for name, n in more.items() if n > 0]
 
 
 def numbers_of(victim: Victim) -> dict[str, float]:

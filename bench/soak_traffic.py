@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from app.domain.audio import Samples
 from tests.recordings import FORMATS, concatenated, recordings, resampled
@@ -107,13 +107,17 @@ class Traffic:
         ends: Callable[[dict[str, Any]], bool] = lambda _message: False,
     ) -> None:
         """Send messages, and read until the service closes or a message `ends` it."""
-        async with asyncio.timeout(_PATIENCE_S), connect(f"{self._socket_url}{path}", proxy=None) as socket:
-            sending = asyncio.create_task(_sent(socket, messages, pace_s))
-            async for frame in socket:
-                if ends(json.loads(frame)):
-                    break
-            await sending
-        self._count(name, str(socket.close_code), "1000")
+        end = "nothing"
+        with suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(_PATIENCE_S), connect(f"{self._socket_url}{path}", proxy=None) as socket:
+                sending = asyncio.create_task(_sent(socket, messages, pace_s))
+                async for frame in socket:
+                    end = json.loads(frame).get("error", {}).get("code", end)
+                    if ends(json.loads(frame)):
+                        break
+                await sending
+            end = str(socket.close_code)
+        self._count(name, end, "1000")
 
     def _count(self, name: str, fate: str, wanted: str) -> None:
         self.counts[name if fate == wanted else f"{name}: {fate}"] += 1

@@ -21,6 +21,9 @@ _FULL_BYTES: Final = 1_000  # no file grows beyond
 _SLOW_S: Final = 10.0  # for an end with everything under way being short
 
 
+Trouble = Callable[[], Awaitable["Done"]]
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """A trouble that was made. Times on the machine's monotonic clock."""
 
@@ -122,13 +125,16 @@ class Troubles:
         ready_s = time.monotonic() - at_s
         return Done(name=name, at_s=at_s, gone_s=gone_s, ready_s=ready_s, replaces=replaces, cuts=cuts, ends=ends, note=note)
 
-    def of_any_model(self) -> list[Callable[[], Awaitable[Done]]]:
-        """Return the troubles that need nothing of the model."""
-        return [self.kill_decoder, self.kill_worker, self.stop, self.kill_main, self.fill_disk]
+    def of_any_model(self) -> dict[str, Trouble]:
+        """Return the troubles that need nothing of the model, by name."""
+        return {
+            "decoder": self.kill_decoder, "worker": self.kill_worker, "stop": self.stop, "main": self.kill_main,
+            "disk": self.fill_disk,
+        }  # fmt: skip
 
-    def all(self) -> list[Callable[[], Awaitable[Done]]]:
+    def all(self) -> dict[str, Trouble]:
         """Return all of them."""
-        return [*self.of_any_model(), self.lose_device, self.kill_model_thread]
+        return {**self.of_any_model(), "device": self.lose_device, "thread": self.kill_model_thread}
 
 
 async def _ended(process: psutil.Process) -> None:
