@@ -49,7 +49,8 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
     from .entrypoints.embedded import SpeechToText, load
     from .entrypoints.mounted import SpeechPlugin, SpeechService
     from .entrypoints.websocket.host import LiveConnection
-    from .settings import Settings, SettingsError, read_settings
+    from .setting_sources import read_settings
+    from .settings import Settings, SettingsError
 
 __all__ = [
     "FRAME_SAMPLES",
@@ -192,10 +193,10 @@ _PLACES: Constant = {
         "SpeechService",
     ),
     ".entrypoints.websocket.host": ("LiveConnection",),
+    ".setting_sources": ("read_settings",),
     ".settings": (
         "Settings",
         "SettingsError",
-        "read_settings",
     ),
 }
 _MODULES: Constant = {name: module for module, names in _PLACES.items() for name in names}

@@ -1,18 +1,12 @@
-"""Every setting, and where its value comes from: flags over environment over a TOML file over the default here."""
+"""Every setting: its unit, range, default and help. Where its value comes from is in `setting_sources.py`."""
 
-import difflib
-import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import FieldInfo
-
-PREFIX: Final = "STT_"
-CONFIG_FILE: Final = f"{PREFIX}CONFIG_FILE"  # the one variable that is no setting: where the TOML file lies
 
 
 class SettingsError(Exception):
@@ -236,64 +230,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return [(name, f"{len(value)} hidden" if is_secret(fields()[name]) else value) for name, value in shown.items()]
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings, and for each that was given where: a flag, a variable, or a name in the file. The others are defaults."""
-
-    settings: Settings
-    sources: Mapping[str, str]
-
-
-def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
-    """Put the settings together, as `find_settings` does."""
-    return find_settings(environment, flags).settings
-
-
-def find_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Found:
-    """Put the settings together.
-
-    Args:
-        environment: Variables `STT_<FIELD>`; others are not looked at. `STT_CONFIG_FILE` names a TOML file, `field = value`.
-        flags: Field name to value; None means not given.
-
-    Raises:
-        SettingsError: Names every unknown name, with the nearest known one, and every value out of its range, all at once.
-    """
-    faults: list[str] = []
-    given: dict[str, tuple[str, Any]] = {}  # field -> (what to call the source, value)
-    for field, value in _file(environment.get(CONFIG_FILE), faults).items():
-        given[field] = (f"{field} in {environment[CONFIG_FILE]}", value)
-    for name, value in environment.items():
-        if name.startswith(PREFIX) and name != CONFIG_FILE:
-            given[name.removeprefix(PREFIX).lower()] = (name, value)
-    for field, value in (flags or {}).items():
-        if value is not None:
-            given[field] = (f"--{field.replace('_', '-')}", value)
-
-    known = fields()
-    values: dict[str, Any] = {}
-    for field, (source, value) in given.items():
-        if field not in known:
-            nearest = difflib.get_close_matches(field, known, n=1)
-            shown = PREFIX + nearest[0].upper() if nearest and source.startswith(PREFIX) else nearest[0] if nearest else ""
-            faults.append(f"{source}: no such setting" + (f"; did you mean {shown}?" if shown else ""))
-            continue
-        try:
-            values[field] = _converted(known[field], value)
-        except (msgspec.ValidationError, ValueError) as fault:
-            faults.append(f"{source}: {fault}" + ("" if is_secret(known[field]) else f", got {value!r}"))
-    if bool(values.get("tls_cert")) != bool(values.get("tls_key")):
-        faults.append("tls_cert, tls_key: TLS needs both, or neither")
-    if faults:
-        raise SettingsError("\n".join(faults))
-    return Found(settings=Settings(**values), sources={field: given[field][0] for field in values})
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Return the variables from which `read_settings` makes the same settings again, to hand them to another process."""
-    values = {name: getattr(settings, name) for name in Settings.__struct_fields__}
-    return {PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
-
-
 def fields() -> dict[str, FieldInfo]:
     """Return every setting by its name."""
     return {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -318,43 +254,13 @@ def range_of(field: FieldInfo) -> str:
 
 def is_secret(field: FieldInfo) -> bool:
     """Tell whether the value must never be shown."""
-    return bool(_extra(field).get("secret", False))
+    return bool(extra_of(field).get("secret", False))
 
 
 def _extra(field: FieldInfo) -> Mapping[str, Any]:
     return next((meta.extra for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.extra), {})
 
 
-def _converted(field: FieldInfo, value: Any) -> Any:
-    """Return the value as the setting has it.
-
-    Raises:
-        msgspec.ValidationError, ValueError: It is none.
-    """
-    converted = msgspec.convert(_plain(field, value), field.type, strict=False)
-    if read := _extra(field).get("each"):
-        for part in converted:
-            read(part)
-    return converted
-
-
-def _plain(field: FieldInfo, value: Any) -> Any:
-    """Leave out the spaces around a text, and take a list apart that came as one."""
-    if not isinstance(value, str):
-        return value
-    if not isinstance(field.default, tuple):
-        return value.strip()
-    parts = [part.strip() for part in value.split(",")]
-    if is_secret(field) and value.strip():
-        return parts  # with the empty ones, which are faults: half a list of keys is no list to rely on
-    return [part for part in parts if part]
-
-
-def _file(path: str | None, faults: list[str]) -> dict[str, Any]:
-    if not path:
-        return {}
-    try:
-        return tomllib.loads(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
-        faults.append(f"{CONFIG_FILE}: {path} cannot be read: {fault}")
-        return {}
+def extra_of(field: FieldInfo) -> Mapping[str, Any]:
+    """Return what is to be known of a setting beyond its type: `secret`, and `each`, which reads every part of a list."""
+    return next((meta.extra for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.extra), {})

@@ -16,7 +16,7 @@ from app.domain.audio import Clip
 from app.domain.ports import DeviceMemory, Options, RecognizerFacts
 from app.domain.transcript import Token, Transcript
 from app.entrypoints.cli.serve import serve
-from app.settings import read_settings
+from app.setting_sources import read_settings
 
 _TOKEN_S: Final = 0.3  # 3.3 tokens a second, as in speech: they are rendered like any
 _SYLLABLES: Final = (" to", "morrow", " we", " shall", " see", " more", " of", " it")

@@ -21,7 +21,7 @@ from app.domain.errors import DeviceFailedError
 from app.domain.ports import DeviceMemory, Options, RecognizerFacts
 from app.domain.transcript import Transcript
 from app.entrypoints.cli.serve import serve
-from app.settings import read_settings
+from app.setting_sources import read_settings
 from app.testing.fakes import FakeVoiceDetector
 from app.testing.ruler import HIGHEST_NUMBER, RulerRecognizer, RulerWord, encode_words
 

@@ -25,10 +25,11 @@ from app.entrypoints.ledger import MOST_ACCOUNTS
 from app.entrypoints.rates import RATE_HEADERS
 from app.entrypoints.websocket import realtime_events
 from app.entrypoints.websocket.plain_messages import Asked, read_choices
-from app.entrypoints.websocket.realtime_protocol import MOST_AUDIO_BYTES
+from app.entrypoints.websocket.realtime_reading import MOST_AUDIO_BYTES
 from app.entrypoints.websocket.realtime_session import LONGEST_PROMPT, SILENCE_MS, Audio, AudioInput, SemanticVad, SessionConfig
 from app.entrypoints.websocket.sockets import LARGEST_MESSAGE, SMALL_AT_ONCE, SMALL_BYTES, SMALL_PER_S
-from app.settings import CONFIG_FILE, PREFIX, fields, help_of, read_settings
+from app.setting_sources import CONFIG_FILE, PREFIX, read_settings
+from app.settings import fields, help_of
 
 ROOT: Final = Path(__file__).parents[1]
 AUDIO: Final = "docs/openai-audio.md"

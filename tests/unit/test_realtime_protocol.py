@@ -17,15 +17,14 @@ from app.domain.transcript import Token, Transcript
 from app.entrypoints.errors import body_of_failure
 from app.entrypoints.websocket.realtime_events import ServerEvent, new_id
 from app.entrypoints.websocket.realtime_protocol import (
-    MOST_AUDIO_BYTES,
     Append,
     Clear,
     Commit,
     Configure,
     RealtimeProtocol,
     error_event,
-    read_event,
 )
+from app.entrypoints.websocket.realtime_reading import MOST_AUDIO_BYTES, read_event
 from app.entrypoints.websocket.realtime_updates import RefusedEventError, Served, first_config
 
 SERVED: Final = Served(names=("nvidia/parakeet", "whisper-1"), languages=("en",))

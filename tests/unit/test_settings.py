@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.settings import CONFIG_FILE, PREFIX, Settings, SettingsError, environment_of, fields, help_of, read_settings
+from app.setting_sources import CONFIG_FILE, PREFIX, environment_of, read_settings
+from app.settings import Settings, SettingsError, fields, help_of
 
 UNITS: Final = {"_s": "seconds", "_kb_s": "kB", "_ms": "milliseconds", "_mb": "MB"}
 

@@ -13,7 +13,8 @@ import pytest
 
 from app.entrypoints.cli.main import main
 from app.entrypoints.cli.settings import example, schema
-from app.settings import CONFIG_FILE, PREFIX, Settings, fields, help_of, range_of, read_settings
+from app.setting_sources import CONFIG_FILE, PREFIX, read_settings
+from app.settings import Settings, fields, help_of, range_of
 
 REPOSITORY: Final = Path(__file__).parents[2]
 HEAVY: Final = ("torch", "nemo", "litestar", "granian", "numpy", "structlog", "rich", "prometheus_client", "opentelemetry")

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ...settings import Settings, environment_of
+from ...setting_sources import environment_of
+from ...settings import Settings
 from ..keys import new_key
 
 _PACKAGE: Final = __package__.partition(".")[0]

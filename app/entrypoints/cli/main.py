@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from ...settings import Found, SettingsError, fields, find_settings, help_of
+from ...setting_sources import Found, find_settings
+from ...settings import SettingsError, fields, help_of
 
 _OF_THE_MODEL: Final = ("model", "recognizer", "device", "precision")
 _OF_FILES: Final = (*_OF_THE_MODEL, "max_upload_mb", "max_audio_s", "single_pass_s", "window_s", "log_level")

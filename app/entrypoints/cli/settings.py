@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ...settings import CONFIG_FILE, PREFIX, Found, Settings, fields, help_of, is_secret, range_of
+from ...setting_sources import CONFIG_FILE, PREFIX, Found
+from ...settings import Settings, fields, help_of, is_secret, range_of
 
 _PAGE: Final = f"""# Settings
 

@@ -22,7 +22,8 @@ from ..rates import Meter
 from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .realtime_events import ErrorEvent, new_id
-from .realtime_protocol import Append, Clear, Commit, Configure, Deed, RealtimeProtocol, error_event, read_event
+from .realtime_protocol import Append, Clear, Commit, Configure, Deed, RealtimeProtocol, error_event
+from .realtime_reading import read_event
 from .realtime_session import SessionConfig, live_rules, sound_of
 from .realtime_updates import RefusedEventError, Served, first_config, served_by
 from .sockets import GOING_AWAY, AnySocket, IdleError, LiveSocket, RefusedError, conversation
