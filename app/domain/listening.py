@@ -75,7 +75,7 @@ class Listener:
                 self._began = True
                 yield SpeechBegan(self._at(since_s))
             was_paused, paused_s = self._paused, self._finder.paused_s
-            self._paused = self._began and paused_s >= self._rules.least_silence_s / 2
+            self._paused = self._began and paused_s > 0 and paused_s >= self._rules.least_silence_s / 2
             if self._paused and not was_paused:
                 padding_s = min(paused_s, self._rules.pad_after_s)
                 yield SpeechPaused(self._frame_from - round((paused_s - padding_s) * MODEL_RATE_HZ))

@@ -192,6 +192,15 @@ def test_who_speaks_on_after_half_the_silence_is_heard_whole(partials: bool) -> 
     assert bool(talk.of(Partial)) == partials
 
 
+@pytest.mark.parametrize("silence_s", [0.0, 0.032, 0.064])
+def test_where_next_to_no_silence_ends_an_utterance_it_is_heard_whole(silence_s: float) -> None:
+    words = [RulerWord(number=n, start_sample=16_000 * (1 + n), n_samples=10_000) for n in range(3)]
+    talk = Talk(LiveRules(spans=SpanRules(least_silence_s=silence_s)))
+    talk.push(encode_words(words, 6.0).samples)
+    assert len(talk.finals) == 3
+    assert talk.words == written(words)
+
+
 def test_what_failed_while_the_silence_lasted_is_asked_again() -> None:
     talk = Talk(LiveRules(spans=SPANS), recognizer=FakeRecognizer("Hello there."))
     talk.push(np.concatenate([loud(1.024), silent(0.256)]), answering=False)
