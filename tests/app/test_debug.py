@@ -1,7 +1,10 @@
 """What an operator may look at: settings, batches, stacks."""
 
+import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from app.domain.audio import Clip
 from app.domain.ports import Options
@@ -20,6 +23,23 @@ def test_settings_are_shown_beside_their_defaults_and_keys_are_not() -> None:
     assert list(shown) == list(fields())
     assert shown["window_s"] == {"value": 7, "default": 30}
     assert shown["api_keys"] == {"value": "2 hidden", "default": []}
+
+
+class Configured(FakeRecognizer):
+    """Tells whether it was asked on an event loop."""
+
+    def configuration(self) -> Mapping[str, Any]:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return {"on a loop": False}
+        return {"on a loop": True}
+
+
+def test_the_model_configuration_is_written_down_beside_the_event_loop() -> None:
+    with serving(recognizer=Configured(TEXT)) as (client, _):
+        assert client.get("/debug/cfg").text == "on a loop: false\n"
+        assert client.get("/debug/cfg", headers={"accept": "application/json"}).json() == {"on a loop": False}
 
 
 def test_batches_are_shown_with_their_fill_and_their_times_the_latest_first() -> None:

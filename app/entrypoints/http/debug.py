@@ -20,8 +20,9 @@ from .openapi import answering_operation, error_responses
     operation_class=answering_operation({"application/yaml": (dict[str, Any],), "application/json": (dict[str, Any],)}),
     responses=error_responses(401, 429, 503),
     tags=["debug"],
+    sync_to_thread=True,  # of a large model it takes a tenth of a second and more
 )
-async def model_configuration(request: Request[None, None, State], engine: NamedDependency[Engine]) -> Response[bytes]:
+def model_configuration(request: Request[None, None, State], engine: NamedDependency[Engine]) -> Response[bytes]:
     """Show the model's resolved configuration: YAML, or JSON if the `Accept` header prefers it."""
     configuration = dict(engine.recognizer().configuration())
     if request.accept.best_match(["application/yaml", "application/json"], "application/yaml") == "application/json":
