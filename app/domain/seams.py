@@ -157,9 +157,14 @@ def _parting(words: Sequence[HeardWord], earliest_s: float, latest_s: float, mid
 def transcript_of(words: Sequence[HeardWord]) -> Transcript:
     """Put words one after the other, so that no time runs back."""
     tokens: list[Token] = []
-    for i, heard in enumerate(words):
-        for token in following(Transcript(tokens=heard.tokens)).tokens if i else heard.tokens:
+    write_on(tokens, words)
+    return Transcript(tokens=tuple(tokens))
+
+
+def write_on(tokens: list[Token], words: Sequence[HeardWord]) -> None:
+    """Add the tokens of words to those before, so that no time runs back."""
+    for heard in words:
+        for token in following(Transcript(tokens=heard.tokens)).tokens if tokens else heard.tokens:
             last = tokens[-1] if tokens else token
             start_s = max(token.start_s, last.start_s)
             tokens.append(msgspec.structs.replace(token, start_s=start_s, end_s=max(token.end_s, last.end_s, start_s)))
-    return Transcript(tokens=tuple(tokens))

@@ -12,8 +12,8 @@ import msgspec
 
 from .audio import MODEL_RATE_HZ
 from .errors import SpeechError
-from .seams import HeardWord, transcript_of
-from .transcript import Transcript, opening, text_of
+from .seams import HeardWord, transcript_of, write_on
+from .transcript import Token, Transcript, opening, text_of
 
 _CONTEXT_S: Final = 2.0  # of the stable part that is heard all the same, for the model to find its feet; chosen
 
@@ -27,6 +27,8 @@ class Utterance(msgspec.Struct, eq=False, kw_only=True):
     end: int = 0
     started: bool = False  # and that was told
     settled: list[HeardWord] = []  # will not change
+    written: list[Token] = []  # of the first `n_written` of these, put in order once: it may last hours
+    n_written: int = 0
     n_told: int = 0  # tokens of `settled`
     tentative: list[HeardWord] = []  # of the last hypothesis, what follows `settled`
     failure: SpeechError | None = None  # of one of its windows
@@ -47,10 +49,13 @@ class Utterance(msgspec.Struct, eq=False, kw_only=True):
 
     def told(self) -> tuple[Transcript, Transcript, Transcript]:
         """Return what is settled, the end of it that is told for the first time, and the tentative rest."""
-        settled = opening(transcript_of(self.settled))
+        write_on(self.written, self.settled[self.n_written :])
+        self.n_written = len(self.settled)
+        settled = opening(Transcript(tokens=tuple(self.written)))
         fresh = Transcript(tokens=settled.tokens[self.n_told :])
         self.n_told = len(settled.tokens)
-        whole = opening(transcript_of([*self.settled, *self.tentative]))
+        write_on(tokens := [*self.written], self.tentative)
+        whole = opening(Transcript(tokens=tuple(tokens)))
         return settled, fresh, Transcript(tokens=whole.tokens[len(settled.tokens) :])
 
     def shorten(self) -> None:

@@ -88,8 +88,8 @@ class SessionWatch:
         """Time an event that the client is about to be told."""
         match event:
             case Partial(utterance=utterance):
-                words = Transcript(tokens=event.stable.tokens + event.tentative.tokens).words
-                if words and utterance > self._partial_of:
+                said = Transcript(tokens=event.stable.tokens + event.tentative.tokens)
+                if utterance > self._partial_of and (words := said.words):
                     self._partial_of = utterance
                     self._numbers.first(now_s - self._arrived_s(words[0].start_s, now_s))
             case HandedOver(utterance=utterance):
