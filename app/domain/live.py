@@ -159,7 +159,10 @@ class LiveSession:
         at = self._resumed.window_start if self._resumed else self._track.end
         self._listener = Listener(self._detector, rules.spans, longest_s=self._longest_s, at=at)
         self._listen(self._track.cut(at, self._track.end))
-        self._resumed = None
+        present, self._resumed = self._resumed, None
+        if present and (present.started or present.n_told):  # by the new rules it is no speech; but the client was told of it
+            self._end(present, self._track.end, until=None)
+            self._begin_anew()
 
     def _hear(self, samples: Samples) -> None:
         self._track.append(samples)
@@ -210,6 +213,8 @@ class LiveSession:
         if utterance is None:
             self._n_utterances += 1
             utterance = Utterance(number=self._n_utterances, start=start, window_start=start)
+        else:  # what lies before is no speech by the new rules, and would make a window longer than one may be
+            utterance.window_start = max(utterance.window_start, start)
         if told and self._rules.spans and not utterance.started:
             utterance.started = True
             self._tell(Started(utterance=utterance.number, at_s=_s(utterance.start)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, TypeVar
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -380,6 +381,30 @@ def test_voice_detection_can_be_switched_off_and_on_again() -> None:
     talk.push(silent(1.0))
     assert [final.transcript.text for final in talk.finals] == ["Hello."]
     assert [event.utterance for event in talk.of(Started)] == [1]
+
+
+def test_no_clip_is_too_long_for_the_recogniser_though_the_rules_change_in_between() -> None:
+    talk = Talk(LiveRules(spans=None), recognizer=FakeRecognizer("Hello."), longest_clip_s=9.0)
+    talk.push(np.concatenate([silent(5.0), loud(1.0)]))
+    talk.take(talk.session.configure(LiveRules(spans=SPANS), now_s=talk.now_s))
+    talk.push(np.concatenate([loud(7.0), silent(1.0)]))
+    assert max(request.clip.duration_s for request in talk.asked) <= 9.0
+    assert {event.utterance for event in talk.of(Started)} == {final.utterance for final in talk.finals} == {1, 2}
+
+
+@pytest.mark.parametrize("partials", [False, True])
+def test_speech_that_is_none_by_new_rules_has_its_text_if_its_begin_was_told(partials: bool) -> None:
+    rules = LiveRules(spans=SPANS, partials=partials)
+    talk = Talk(rules, recognizer=FakeRecognizer("Hello there."))
+    talk.push(np.concatenate([silent(1.024), loud(1.024)]))
+    slow = msgspec.structs.replace(rules, spans=msgspec.structs.replace(SPANS, least_speech_s=2.0))
+    talk.take(talk.session.configure(slow, now_s=talk.now_s))
+    talk.answer_all()
+    talk.push(silent(5.0))
+    talk.push(np.concatenate([loud(3.0), silent(1.0)]))
+    assert [event.utterance for event in talk.of(Started)] == [1, 2]
+    assert [(final.utterance, final.transcript.text) for final in talk.finals] == [(1, "Hello there."), (2, "Hello there.")]
+    assert talk.of(HandedOver)[0].end_s == 2.048
 
 
 def test_what_is_kept_does_not_grow_with_silence_or_with_speech() -> None:
