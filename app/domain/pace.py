@@ -42,8 +42,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         return self.run_s / self.padded_s if self.padded_s else 0.0
 
     def padded_within_s(self, run_s: float) -> float:
-        """Return how many padded seconds run within `run_s`; infinitely many before anything ran."""
-        if not self.padded_s:
+        """Return how many padded seconds run within `run_s`; infinitely many before anything took any time."""
+        if not self.per_padded_s:
             return math.inf
         spread = self.n * self.padded_padded - self.padded_s**2
         rising = (self.n * self.padded_run - self.padded_s * self.run_s) / spread if spread > 1e-9 * self.padded_s**2 else math.inf

@@ -38,5 +38,9 @@ def test_before_anything_ran_any_batch_may_run() -> None:
     assert Pace().padded_within_s(0.1) == math.inf
 
 
+def test_batches_too_quick_for_the_clock_bound_nothing() -> None:
+    assert ran((2.0, 0.0), (2.0, 0.0)).padded_within_s(0.1) == math.inf
+
+
 def test_batches_that_ran_the_shorter_the_larger_they_were_promise_no_endless_ones() -> None:
     assert ran((2.0, 0.05), (4.0, 0.01)).padded_within_s(0.1) < 10 * 6.0 / 0.06 * 0.1 + 1e-9
