@@ -11,7 +11,7 @@ def rendered(
     """Return what a request asks for: a struct for the two kinds of JSON, else text.
 
     Args:
-        heard: The whole file; for `verbose_json` with its voice.
+        heard: The whole file; for the segments of `verbose_json` with its voice.
         language: ISO 639-1.
         task: `transcribe` or `translate`, as `verbose_json` tells it.
     """

@@ -114,6 +114,20 @@ def test_granularities_choose_the_times(client: Client, fields: dict[str, Any], 
     assert body["text"] == TEXT
 
 
+class DeafDetector(FakeVoiceDetector):
+    """Cannot be asked about a clip."""
+
+    def probabilities(self, clip: Clip) -> Samples:
+        raise AssertionError(f"the voice of {clip.duration_s} s was asked for in vain")
+
+
+def test_voice_is_listened_for_only_where_its_probability_is_told() -> None:
+    with serving(recognizer=FakeRecognizer(TEXT), detector=DeafDetector()) as (client, _):
+        told = ask(client, response_format="verbose_json", granularities__=["word", "char"])
+        assert told.json()["words"]
+        assert ask(client, response_format="verbose_json").status_code == 500
+
+
 def test_words_are_bare_and_characters_are_all_there(client: Client) -> None:
     body = ask(client, response_format="verbose_json", granularities="word,char").json()
     assert [word["word"] for word in body["words"]] == ["Well", "twenty-one", "it", "is", "How", "are", "you"]

@@ -191,15 +191,14 @@ class Heard:
 
 
 def verbose_body(heard: Heard, *, task: str, language: str, granularities: frozenset[str], temperature: float) -> VerboseBody:
-    """Answer in `verbose_json`; the parts must have been asked for with their voice."""
+    """Answer in `verbose_json`; for segments the parts must have been asked for with their voice."""
     transcript, seconds = heard.transcript, round(heard.duration_s, 3)
-    segments = [_verbose_segment(i, segment, heard, temperature) for i, segment in enumerate(transcript.segments)]
     return VerboseBody(
         task=task,
         language=language,
         duration=seconds,
         text=transcript.text,
-        segments=segments if "segment" in granularities else None,
+        segments=_verbose_segments(heard, temperature) if "segment" in granularities else None,
         words=[time for word in transcript.words if (time := _bare_word(word))] if "word" in granularities else None,
         chars=characters(transcript.characters) if "char" in granularities else None,
         usage=DurationUsage(seconds=seconds),
@@ -255,6 +254,10 @@ def token_usage(heard: Heard) -> TokenUsage:
     return TokenUsage(
         input_tokens=audio, output_tokens=text, total_tokens=audio + text, input_token_details=InputTokens(audio_tokens=audio)
     )
+
+
+def _verbose_segments(heard: Heard, temperature: float) -> list[VerboseSegment]:
+    return [_verbose_segment(i, segment, heard, temperature) for i, segment in enumerate(heard.transcript.segments)]
 
 
 def _verbose_segment(number: int, segment: Segment, heard: Heard, temperature: float) -> VerboseSegment:

@@ -167,7 +167,8 @@ async def transcribe(
 
 
 def _file_options(request: TranscriptionRequest) -> FileOptions:
-    return FileOptions(recognition=request.recognition, chunking=request.chunking, voice=request.answer_format == "verbose_json")
+    voice = request.answer_format == "verbose_json" and "segment" in request.granularities  # for `no_speech_prob`, which costs time
+    return FileOptions(recognition=request.recognition, chunking=request.chunking, voice=voice)
 
 
 def _answer(
