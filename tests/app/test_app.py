@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, BinaryIO, Final
 
 import httpx
@@ -293,6 +294,28 @@ def test_a_health_check_is_no_event_an_operator_must_read() -> None:
         client.get("/healthz")
         client.get("/readyz")
     assert [event["log_level"] for event in logs if event["event"] == "request_finished"] == ["debug", "debug"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (TRANSCRIPTIONS, {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "char"]}),
+        (TRANSCRIPTIONS, {"stream": "true", "include[]": "srt"}),
+        ("/transcribe", {"include_timestamps": "true"}),
+    ],
+    ids=["at once", "as events", "the old way"],
+)
+def test_what_takes_long_to_write_keeps_nobody_waiting(path: str, fields: dict[str, Any]) -> None:
+    speech = "So many words as somebody says in an hour. " * 1_000
+    with serving(recognizer=FakeRecognizer(speech)) as (client, _), capture_logs() as logs, ThreadPoolExecutor(1) as pool:
+        asked, latest_s = pool.submit(send, client, wav(), path=path, **fields), 0.0
+        while not asked.done():
+            began_s = perf_counter()
+            assert client.get("/healthz").status_code == 200
+            latest_s = max(latest_s, perf_counter() - began_s)
+        assert asked.result().status_code == 200
+    (finished,) = [event for event in logs if event["event"] == "request_finished" and event["path"] == path]
+    assert latest_s < finished["render_ms"] / 1000 / 2
 
 
 def test_a_lost_model_is_told_by_readiness_and_liveness() -> None:

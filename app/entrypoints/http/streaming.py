@@ -1,5 +1,6 @@
 """A transcript as server-sent events: its text piece by piece, then whole."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
@@ -73,8 +74,7 @@ async def _events(first: Part, rest: AsyncGenerator[Part, None], include: frozen
                 if delta := said.rstrip():
                     yield _frame(TextDelta(delta=delta, **included_in_delta(Transcript(tokens=tokens), include)))
                 held = said[len(delta) :]
-        transcript = heard.transcript
-        yield _frame(TextDone(text=transcript.text, **included(transcript, include), usage=token_usage(heard)))
+        yield await asyncio.to_thread(_done, heard, include)  # of hours it takes seconds
     except SpeechError as failure:
         note(error=row_of(failure).code)
         yield _frame(body_of_failure(failure))
@@ -88,6 +88,11 @@ async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncIterat
     yield first
     async for part in rest:
         yield part
+
+
+def _done(heard: Heard, include: frozenset[Include]) -> bytes:
+    transcript = heard.transcript
+    return _frame(TextDone(text=transcript.text, **included(transcript, include), usage=token_usage(heard)))
 
 
 def _frame(body: msgspec.Struct) -> bytes:

@@ -1,5 +1,6 @@
 """OpenAI's audio endpoints, and the one of the service this one replaces."""
 
+import asyncio
 from typing import Final
 
 from litestar import MediaType, Response, post
@@ -13,6 +14,7 @@ from ..errors import ErrorBody
 from ..rates import Meter
 from ..rendering import rendered
 from .bodies import (
+    Heard,
     TextDelta,
     TextDone,
     TranscribeBody,
@@ -118,7 +120,7 @@ async def create_transcription(
         parts = parts_of(form.take_upload(), _file_options(request), transcriber, bridge, meter)
         return await streamed(parts, include=request.include)
     result = await heard(form, _file_options(request), transcriber, bridge, meter)
-    return _answer(rendered(result, request, language=languages[0]), request)
+    return await _answer(result, request, language=languages[0])
 
 
 @post(
@@ -143,7 +145,7 @@ async def create_translation(
     result = await heard(form, _file_options(request), transcriber, bridge, meter)
     if request.answer_format == "json":
         return Response(TranslationBody(text=result.transcript.text))
-    return _answer(rendered(result, request, language="en", task="translate"), request)
+    return await _answer(result, request, language="en", task="translate")
 
 
 @post(
@@ -163,7 +165,8 @@ async def transcribe(
     """Transcribe a file, in the form of the service this one replaces."""
     wanted = form.flag("include_timestamps")
     transcript = (await heard(form, FileOptions(), transcriber, bridge, meter)).transcript
-    return TranscribeBody(text=transcript.text, timestamps=timestamps(transcript) if wanted else None)
+    times = await asyncio.to_thread(timestamps, transcript) if wanted else None
+    return TranscribeBody(text=transcript.text, timestamps=times)
 
 
 def _file_options(request: TranscriptionRequest) -> FileOptions:
@@ -171,7 +174,8 @@ def _file_options(request: TranscriptionRequest) -> FileOptions:
     return FileOptions(recognition=request.recognition, chunking=request.chunking, voice=voice)
 
 
-def _answer(
-    body: TranscriptionBody | VerboseBody | str, request: TranscriptionRequest
+async def _answer(
+    result: Heard, request: TranscriptionRequest, *, language: str, task: str = "transcribe"
 ) -> Response[TranscriptionBody | VerboseBody | str]:
+    body = await asyncio.to_thread(rendered, result, request, language=language, task=task)  # of hours it takes seconds
     return Response(body, media_type=_MEDIA_TYPES.get(request.answer_format, MediaType.TEXT))
