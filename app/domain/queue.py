@@ -28,12 +28,12 @@ class Job(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     answer: Answer
 
     def settle(self, outcome: Transcript | SpeechError) -> None:
-        """Answer whoever waits, once. Until now the answer was pending, not running, so that it could be cancelled at any time."""
-        if self.answer.done():
-            return
-        with suppress(InvalidStateError):  # two threads settle at once: one that gave up a call, and the call that came back
-            if not self.answer.set_running_or_notify_cancel():
-                return
+        """Answer whoever waits, once; nobody, if the answer was cancelled.
+
+        The answer is pending until now, never running: so it can be cancelled at any time, and of two threads that settle at
+        once (one that gave up a call, and the call that came back) the second finds it done.
+        """
+        with suppress(InvalidStateError):
             if isinstance(outcome, SpeechError):
                 self.answer.set_exception(outcome)
             else:
