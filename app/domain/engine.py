@@ -209,10 +209,10 @@ class Engine:
     def _begin(self) -> None:
         try:
             recognizer = self._load()
+            self._prepare(recognizer.facts)
         except BaseException as failure:
             self._fail(failure)
             return
-        self._prepare(recognizer.facts)
         owners = [
             threading.Thread(target=self._own, args=(recognizer,), name=f"engine-{i}", daemon=True)
             for i in range(1, recognizer.facts.max_concurrent_batches)

@@ -286,6 +286,24 @@ def test_a_model_that_does_not_load_is_reported(raised: Exception, told: str) ->
     engine.close()
 
 
+class Undescribed(FakeRecognizer):
+    """Loads, and cannot say what it is."""
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        raise KeyError("no facts")
+
+
+def test_a_recogniser_that_cannot_say_what_it_is_is_one_that_does_not_load() -> None:
+    failures: list[BaseException] = []
+    engine = engine_for(Undescribed, failures=failures)
+    engine.start()
+    assert isinstance(engine.loaded.exception(PATIENCE_S), ModelUnavailableError)
+    assert [type(failure) for failure in failures] == [KeyError]
+    assert engine.state == "failed"
+    engine.close()
+
+
 def test_closing_finishes_what_is_queued_and_refuses_the_rest() -> None:
     recognizer = FakeRecognizer(says_its_size)
     with busy(recognizer) as (engine, gated, first):
