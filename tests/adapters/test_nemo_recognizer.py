@@ -213,6 +213,15 @@ def test_a_keyword_the_model_cannot_write_harms_nothing(
     assert transcript.text.split()[:1] == alone[0].text.split()[:1]
 
 
+def test_a_batch_that_fails_for_its_keywords_leaves_none_of_them_in_the_decoder(
+    recognizer: NemoRecognizer, clips: list[Clip]
+) -> None:
+    with pytest.raises(RuntimeError):
+        recognizer.recognize(clips[:2], [Options(keywords=("kitchen",)), Options(keywords=("\ud800",))])
+    trees = recognizer._decoder._steered._computer.biasing_multi_model
+    assert trees.num_models == len(trees.free_ids)
+
+
 def test_log_probabilities_are_finite_and_at_most_zero(alone: list[Transcript]) -> None:
     logprobs = [token.logprob for transcript in alone for token in transcript.tokens]
     assert np.isfinite(logprobs).all()

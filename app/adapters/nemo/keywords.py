@@ -63,12 +63,11 @@ class SteeredDecoding:
         """Hand each clip's tree to the decoder for as long as the context lasts; None for a clip without one."""
         from nemo.collections.asr.parts.context_biasing.biasing_multi_model import BiasingRequestItemConfig
 
-        trees = self._computer.biasing_multi_model
-        requests = [
-            BiasingRequestItemConfig(multi_model_id=trees.add_model(tree)) if (tree := self._tree(of_clip)) else None
-            for of_clip in keywords
-        ]
+        trees, requests = self._computer.biasing_multi_model, list[Any]()
         try:
+            for of_clip in keywords:  # one of them may fail, and then those before it must go, too
+                tree = self._tree(of_clip)
+                requests.append(BiasingRequestItemConfig(multi_model_id=trees.add_model(tree)) if tree else None)
             yield requests
         finally:
             for request in requests:
