@@ -35,11 +35,19 @@ def place(model: Any, dtype: "torch.dtype") -> None:
     keep_freed_memory()
     is_large = _is_large(model)  # now: packed weights are no parameters
     model.encoder.to(dtype)
-    replace_layers(model, packed=dtype == torch.bfloat16 and torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    replace_layers(model, packed=dtype == torch.bfloat16 and packs_bfloat16())
     if not is_large:
         # Its steps are too small to share: with eight live sessions on two cores a batch took 55 ms with one thread and 78
         # with two, which wait for each other while voice detection has a core. It holds for the whole process.
         torch.set_num_threads(1)
+
+
+def packs_bfloat16() -> bool:
+    """Tell whether oneDNN packs bfloat16 weights for this processor; PyTorch computes with them as they are on any."""
+    import torch
+
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(there and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def step_back() -> None:
