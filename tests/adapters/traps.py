@@ -72,6 +72,10 @@ def _die(_number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _make_way(_number: int) -> None:
+    os._exit(0)
+
+
 def _hang(_number: int) -> None:
     while True:
         signal.pause()
@@ -123,6 +127,6 @@ def _lie(_number: int) -> Iterator[Block]:
 
 
 _DEEDS: Final[Mapping[str, Callable[[int], Any]]] = {
-    "crash": _crash, "crash first": _crash_first, "die": _die, "hang": _hang, "eat": _eat, "hold": _hold, "fail": _fail,
-    "print": _print, "reach out": _reach_out, "flood": _flood, "lie": _lie,
+    "crash": _crash, "crash first": _crash_first, "die": _die, "make way": _make_way, "hang": _hang, "eat": _eat, "hold": _hold,
+    "fail": _fail, "print": _print, "reach out": _reach_out, "flood": _flood, "lie": _lie,
 }  # fmt: skip

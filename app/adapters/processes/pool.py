@@ -68,8 +68,7 @@ class Pool:
             OverloadedError: None is ready, not even after a while.
         """
         with self._changed:
-            self._wait(self._patience_s)
-            process = min(self._usable(), key=lambda each: (each.n_busy, each.n_files))
+            process = min(self._wait(self._patience_s), key=lambda each: (each.n_busy, each.n_files))
             process.n_files += 1
         opening = Open(job=process.number(), limits=limits, skip_samples=skip_samples)
         return Place(process, opening, descriptor)
@@ -82,11 +81,13 @@ class Pool:
         """
         self._wait(None, given_up=lambda: self._n_failed_starts >= _MOST_FAILED_STARTS)
 
-    def _wait(self, patience_s: float | None, given_up: Callable[[], bool] = lambda: False) -> None:
+    def _wait(self, patience_s: float | None, given_up: Callable[[], bool] = lambda: False) -> list[DecodeProcess]:
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._usable() or given_up(), patience_s)
-            if self._closing or not self._usable():
+            usable = self._usable()  # once: a process may be lost at any time, and so be usable no more
+            if self._closing or not usable:
                 raise OverloadedError("no process is ready to decode; try again later", retry_after_s=_RETRY_S)
+            return usable
 
     def release(self, place: Place) -> None:
         """Give a place back."""

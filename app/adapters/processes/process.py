@@ -40,7 +40,10 @@ class GoneError(Exception):
 
 
 class KilledError(Exception):
-    """The process was killed from outside while it decoded the file: by an operator, or by a kernel out of memory."""
+    """The process ended while it was asked, and the file is not to blame.
+
+    Somebody killed it, an operator or a kernel out of memory; or it made way for a new one, as it does once memory ran out in it.
+    """
 
 
 class CrashedError(Exception):
@@ -114,7 +117,7 @@ class DecodeProcess:
 
         Raises:
             GoneError: It was too late to ask.
-            KilledError: Somebody killed the process meanwhile.
+            KilledError: The process ended meanwhile, for no fault of the file's.
             CrashedError: The process died of it, or what it answered makes no sense.
             StalledError: No answer came in time.
         """
@@ -125,8 +128,8 @@ class DecodeProcess:
                 return self._answer(deadline_s)
             except EOFError as ended:
                 self.kill()
-                killed = self._process.wait() == -signal.SIGKILL  # and not by the line above, which comes after its end
-                raise (KilledError if killed else CrashedError) from ended
+                blameless = self._process.wait() in (0, -signal.SIGKILL)  # 0: it made way. The line above comes after its end
+                raise (KilledError if blameless else CrashedError) from ended
             except BaseException:
                 self.kill()  # what it would say next is the answer to nothing
                 raise
