@@ -223,9 +223,11 @@ def test_a_full_queue_fails_the_utterance_and_not_the_session() -> None:
 def test_a_message_larger_than_any_may_be_closes_with_1009(message: str | bytes) -> None:
     with serving() as (client, _), capture_logs() as logs:
         with client.websocket_connect("/ws") as session:
+            session.send_bytes(SAID[: len(SAID) // 2])
             session.send_text(message) if isinstance(message, str) else session.send_bytes(message)
             heard = rest_of(session)
         assert (heard.code, [error["code"] for error in heard.errors]) == (1009, ["message_too_large"])
+        assert heard.texts == [TEXT], "what was said before has its text"
         wait_until(lambda: [event["outcome"] for event in finishing_events(logs)] == ["message_too_large"])
         assert numbers_of(client) == NOTHING_LEFT
 

@@ -19,7 +19,7 @@ from ..rates import Meter
 from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .plain_messages import Asked, Status, Text, UtteranceError, WordHeard, read_choices, read_message, read_query, words_heard
-from .sockets import AnySocket, IdleError, LiveSocket, conversation
+from .sockets import AnySocket, IdleError, LiveSocket, RefusedError, conversation
 
 
 @websocket("/ws")
@@ -59,7 +59,7 @@ class _Session:
                     pass
                 await self._client.unless_left(connection.finish())
                 await self._client.send(Status("finished"))
-            except (IdleError, GoingDownError, RateLimitedError):
+            except (IdleError, RefusedError, GoingDownError, RateLimitedError):
                 await self._client.unless_left(connection.finish())  # what was said has its text before the client is told
                 raise
             finally:
