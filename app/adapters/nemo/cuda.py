@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 LONGEST_CLIP_S: Final = 1440.0  # 24 min of full attention: NVIDIA's model card, on 80 GB
 BATCH_PADDED_S: Final = 960.0  # 32 clips of 30 s: chosen, not measured
+_OUT_OF_MEMORY: Final = 2  # cudaErrorMemoryAllocation, <driver_types.h>
 WARM_UP: Final = (32, 30.0)  # clips, seconds: the graphs' storage is sized here once and grown only by a larger batch
 
 
@@ -63,6 +64,7 @@ def watched() -> Iterator[None]:
 
     Raises:
         torch.OutOfMemoryError: What the failed batch held in PyTorch's cache has been given back.
+        torch.AcceleratorError: So it has where CUDA itself found no memory, page-locked memory among it.
         DeviceFailedError: After any other error of the device every later call fails too, until the process ends.
     """
     import torch
@@ -73,6 +75,9 @@ def watched() -> Iterator[None]:
         torch.cuda.empty_cache()
         raise
     except torch.AcceleratorError as failure:
+        if getattr(failure, "error_code", None) == _OUT_OF_MEMORY:
+            torch.cuda.empty_cache()
+            raise
         raise DeviceFailedError("the CUDA device failed; start the service again") from failure
 
 

@@ -146,11 +146,12 @@ class NemoRecognizer:
         padded = np.zeros((len(waves), int(lengths.max())), np.float32)
         for row, wave in zip(padded, waves, strict=True):
             row[: wave.size] = wave
-        signal, n_samples = self._moved(padded), self._moved(lengths)
-        with cuda.watched() if self._on_cuda else nullcontext(), self._running, self._torch.inference_mode():
-            features, n_features = self._model.preprocessor(input_signal=signal, length=n_samples)
-            encoded, n_frames = self._model.encoder(audio_signal=features.to(self._dtype), length=n_features)
-            return self._decoder.decoded(encoded.to(self._decoder_dtype), n_frames, keywords)
+        with cuda.watched() if self._on_cuda else nullcontext():
+            signal, n_samples = self._moved(padded), self._moved(lengths)  # watched: the first that a lost device fails
+            with self._running, self._torch.inference_mode():
+                features, n_features = self._model.preprocessor(input_signal=signal, length=n_samples)
+                encoded, n_frames = self._model.encoder(audio_signal=features.to(self._dtype), length=n_features)
+                return self._decoder.decoded(encoded.to(self._decoder_dtype), n_frames, keywords)
 
     @property
     def _on_cuda(self) -> bool:
