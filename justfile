@@ -52,6 +52,10 @@ seams *flags:
 deploy-check:
     uv run --group deploy python deploy/check.py
 
+# Build the container image, look into it, start it and have it transcribe a sample (as root; --debootstrap: without a registry)
+container *flags:
+    deploy/container.sh {{flags}}
+
 # Build the documentation into site/; a broken link, or a page that loads anything from another host, is an error
 docs *flags:
     NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict {{flags}}

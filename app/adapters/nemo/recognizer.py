@@ -190,7 +190,9 @@ def _restored(path: Path) -> Model:
     try:
         model = ASRModel.restore_from(str(path), map_location="cpu")
     except Exception as exc:  # whatever a stranger's archive makes NeMo, torch, OmegaConf or SentencePiece raise
-        raise ModelUnavailableError(f"{path.name} cannot be restored as a NeMo speech model; set STT_MODEL to another") from exc
+        raise ModelUnavailableError(
+            f"{path.name} cannot be restored as a NeMo speech model ({type(exc).__name__}: {exc}); set STT_MODEL to another"
+        ) from exc
     if not isinstance(model, EncDecRNNTBPEModel):
         raise ModelUnavailableError(
             f"{path.name} holds a {type(model).__name__}; this service runs transducers (EncDecRNNTBPEModel)"
