@@ -48,6 +48,10 @@ def _decode_processes(parts: ExitStack, settings: Settings) -> ProcessNormalizer
     return parts.enter_context(closing(normalizer))
 
 
+def _decodes(normalizer: AudioNormalizer) -> bool:
+    return not isinstance(normalizer, ProcessNormalizer) or normalizer.can_decode
+
+
 def _recognizer(settings: Settings) -> Recognizer:
     """Build the recogniser that the settings name.
 
@@ -122,6 +126,7 @@ class Container(containers.DeclarativeContainer):
     normalizer: providers.Provider[AudioNormalizer] = providers.ThreadSafeSingleton(
         _decode_processes, parts=parts, settings=settings
     )
+    decodes: providers.Provider[bool] = providers.Callable(_decodes, normalizer)  # whether files can be decoded at this moment
     recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(_recognizer, settings)
     engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
         Engine,

@@ -11,7 +11,9 @@ import yaml
 from prometheus_client.core import Metric
 
 from app.container import Container
+from app.entrypoints.drain import Drain
 from app.entrypoints.metrics.registry import Metrics
+from app.entrypoints.readiness import ReadyCheck
 from app.settings import Settings, fields
 
 ROOT: Final = Path(__file__).parents[1]
@@ -25,7 +27,8 @@ _AFTER_DRAIN_S: Final = 15  # from when nothing is under way any more to the end
 @pytest.fixture(scope="module")
 def families() -> dict[str, Metric]:
     """Every family by the name that queries use."""
-    metrics = Metrics(Container(settings=Settings()).engine(), n_live=lambda: 0)
+    engine = Container(settings=Settings()).engine()
+    metrics = Metrics(engine, ready=ReadyCheck(engine, Drain(), decodes=lambda: True), n_live=lambda: 0)
     return {family.name + _SUFFIXES.get(family.type, ""): family for family in metrics.families()}
 
 

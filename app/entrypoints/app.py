@@ -46,6 +46,7 @@ from .metrics.registry import Metrics
 from .metrics.requests import CountingDoor
 from .proxies import ProxyDoor
 from .rates import Meter
+from .readiness import ReadyCheck
 from .traces import TraceDoor, open_provider, with_spans
 from .watch import give_up_when_stuck
 from .websocket.host import LiveHost
@@ -80,7 +81,8 @@ def create_app(
     engine: Engine = container.engine()
     drain, traces = drain or Drain(), traces or open_provider(settings)
     bridge = Bridge(workers=settings.max_requests, deadline_s=settings.deadline_s, drain=drain)
-    numbers = Metrics(engine, n_live=lambda: live.n_open)
+    ready = ReadyCheck(engine, drain, decodes=container.decodes)
+    numbers = Metrics(engine, ready=ready, n_live=lambda: live.n_open)
     live = LiveHost(
         engine,
         container.detector,
@@ -156,6 +158,7 @@ def create_app(
             "caller": Provide(caller_of, sync_to_thread=False),
             "meter": Provide(gate.provide_meter, sync_to_thread=False),
             "drain": _given(drain),
+            "ready": _given(ready),
             "client_secrets": _given(client_secrets),
             "numbers": _given(numbers),
             "batch_log": _given(batch_log),

@@ -6,10 +6,13 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from dependency_injector import providers
 
 from app.adapters.processes.normalizer import ProcessNormalizer
+from app.container import Container
 from app.domain.audio import MODEL_RATE_HZ
 from app.domain.errors import AudioRejectedError, AudioTooLongError, OverloadedError
+from app.settings import Settings
 from app.testing.contracts_audio import joined
 from tests.adapters.decoding import (
     PATIENCE_S,
@@ -81,6 +84,7 @@ def test_an_idle_process_that_is_killed_is_replaced() -> None:
         before = decoder_of(normalizer)
         before.kill()
         wait_until(lambda: troubles)
+        assert normalizer.can_decode  # soon: there is another in a moment
         assert decoder_of(normalizer).pid != before.pid
         assert not before.is_running()
 
@@ -123,6 +127,10 @@ def test_processes_that_cannot_start_are_told_and_files_are_refused() -> None:
         with pytest.raises(OverloadedError, match="no process is ready to decode"):
             normalizer.wait_until_ready()
         assert len(troubles) >= 3
+        assert not normalizer.can_decode
+        container = Container(settings=Settings())
+        container.normalizer.override(providers.Object(normalizer))
+        assert not container.decodes()
     pauses_s = [0.5, 1.0, 2.0]
     told = [("decode_process_not_started", {"status": 3, "next_try_s": pause_s}) for pause_s in pauses_s]
     assert troubles == told[: len(troubles)]

@@ -50,6 +50,27 @@ def test_the_service_decodes_in_a_process_of_its_own_and_ends_it() -> None:
     assert not second.is_running()
 
 
+def test_a_decoder_that_says_nothing_for_decode_stall_s_is_ended_and_its_file_refused() -> None:
+    with as_wired(Settings(decode_processes=1, decode_stall_s=0.5)) as (client, container):
+        normalizer = container.normalizer()
+        assert isinstance(normalizer, ProcessNormalizer)
+        silent = decoder_of(normalizer)
+        silent.suspend()
+        told = check_envelope(send(client), 400, code="invalid_value", param="file")
+        assert told == "decoding the file came to no end"
+        silent.wait(PATIENCE_S)
+
+
+def test_where_no_process_that_decodes_can_be_started_readiness_and_its_metric_say_so() -> None:
+    with serving() as (client, container):
+        assert client.get("/readyz").status_code == 200
+        container.decodes.override(providers.Object(False))
+        told = check_envelope(client.get("/readyz"), 503, kind="server_error", code="overloaded")
+        assert "no process that decodes files can be started" in told
+        assert "stt_ready 0.0" in client.get("/metrics").text
+        assert client.get("/healthz").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("deed", "told"),
     [

@@ -79,6 +79,7 @@ def test_new_work_is_refused_and_who_watches_is_answered() -> None:
     with serving(Settings(cors_origins=(PAGE,))) as service:
         client = service.client
         assert client.get("/readyz").status_code == 200
+        assert "stt_ready 1.0" in client.get("/metrics").text
         service.begin()
         for answer in (
             client.get("/readyz"),
@@ -92,7 +93,7 @@ def test_new_work_is_refused_and_who_watches_is_answered() -> None:
             assert answer.headers["x-request-id"]
         assert answer.headers["access-control-allow-origin"] == PAGE
         assert client.get("/healthz").json() == {"status": "ok"}
-        assert client.get("/metrics").status_code == 200
+        assert "stt_ready 0.0" in client.get("/metrics").text
         assert service.wait() == 0
 
 

@@ -33,7 +33,7 @@ def make_container(settings: Settings) -> Container:
 def test_every_provider_can_be_built_and_gives_one_object() -> None:
     container = make_container(Settings())
     built = {name: provider() for name, provider in container.providers.items()}
-    assert set(built) == {*ADAPTERS, "settings", "engine", "transcriber", "parts"}
+    assert set(built) == {*ADAPTERS, "settings", "engine", "transcriber", "parts", "decodes"}
     assert built["settings"] == Settings()
     assert isinstance(built["engine"], Engine)
     assert isinstance(built["transcriber"], Transcriber)

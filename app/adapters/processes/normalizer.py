@@ -62,6 +62,11 @@ class ProcessNormalizer:
     def open_resampler(self, *, source_rate_hz: int) -> Resampler:
         return self._inner.open_resampler(source_rate_hz=source_rate_hz)
 
+    @property
+    def can_decode(self) -> bool:
+        """Whether a process is ready, or one may become so: false where several did not start and none is left."""
+        return not self._pool.given_up
+
     def wait_until_ready(self) -> None:
         """Wait for a process to be ready, as long as one may become so: on a machine at its limit that can be a minute.
 

@@ -61,6 +61,11 @@ class Pool:
         self._keeper = Thread(target=self._keep, name="decode-keeper", daemon=True)
         self._keeper.start()
 
+    @property
+    def given_up(self) -> bool:
+        """Whether none is ready and several in a row did not start; further ones are started all the same."""
+        return self._n_failed_starts >= _MOST_FAILED_STARTS and not self._usable()
+
     def place(self, descriptor: int, limits: DecodeLimits, *, skip_samples: int = 0) -> Place:
         """Choose the process that has least to do.
 
@@ -79,7 +84,7 @@ class Pool:
         Raises:
             OverloadedError: None is, and several did not start.
         """
-        self._wait(None, given_up=lambda: self._n_failed_starts >= _MOST_FAILED_STARTS)
+        self._wait(None, given_up=lambda: self.given_up)
 
     def _wait(self, patience_s: float | None, given_up: Callable[[], bool] = lambda: False) -> list[DecodeProcess]:
         with self._changed:

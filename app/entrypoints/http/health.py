@@ -5,7 +5,7 @@ from litestar import get
 from litestar.di import NamedDependency
 
 from ...domain.engine import Engine
-from ..drain import Drain, going_down
+from ..readiness import ReadyCheck
 from .openapi import error_responses
 
 
@@ -33,9 +33,7 @@ async def health(engine: NamedDependency[Engine]) -> Health:
 
 
 @get("/readyz", responses=error_responses(503), tags=["health"])
-async def readiness(engine: NamedDependency[Engine], drain: NamedDependency[Drain]) -> Readiness:
-    """Say that the model is loaded and warm; 503 while it is not, and once the service goes down."""
-    if drain.begun:
-        raise going_down()
-    facts = engine.recognizer().facts
+async def readiness(ready: NamedDependency[ReadyCheck]) -> Readiness:
+    """Say that the model is loaded and warm; 503 while it is not, while no file can be decoded, and once the service goes down."""
+    facts = ready.recognizer().facts
     return Readiness(model=facts.model_id, device=facts.device, precision=facts.precision)

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from ...domain.engine import Engine
+from ..readiness import ReadyCheck
 
 DISTRIBUTION: Final = "parakeet-stt"
 
@@ -18,16 +19,15 @@ DISTRIBUTION: Final = "parakeet-stt"
 class ServedFacts(Collector):
     """Asks the engine at each scrape, since the model is known only once it is loaded."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, ready: ReadyCheck) -> None:
+        self._engine, self._ready = engine, ready
 
     def collect(self) -> Iterator[Metric]:
         """Yield what can be told now; families that wait for the model are empty until it is loaded."""
         build = InfoMetricFamily("stt_build", "The version of the service and of Python.")
         build.add_metric((), {"version": version(DISTRIBUTION), "python": platform.python_version()})
         yield build
-        ready = self._engine.state == "ready"
-        yield GaugeMetricFamily("stt_ready", "1 once the model is loaded and warm, 0 before, and after it was lost.", float(ready))
+        yield GaugeMetricFamily("stt_ready", "1 while `/readyz` answers 200, 0 otherwise.", float(bool(self._ready)))
         yield CounterMetricFamily(
             "stt_withdrawn_clips", "Clips that were taken out of the queue unheard.", self._engine.n_withdrawn
         )
@@ -39,7 +39,7 @@ class ServedFacts(Collector):
         used = GaugeMetricFamily("stt_device_memory_used_bytes", "Memory of the device in use, by any process; none on a CPU.")
         total = GaugeMetricFamily("stt_device_memory_total_bytes", "Memory that the device has; none on a CPU.")
         reserved = GaugeMetricFamily("stt_device_memory_reserved_bytes", "What this process holds of it; none on a CPU.")
-        if ready:
+        if self._engine.state == "ready":
             recognizer = self._engine.loaded.result()
             facts = recognizer.facts
             model.add_metric((), {"model": facts.model_id, "device": facts.device, "precision": facts.precision})

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, ProcessCollector, gene
 from prometheus_client.core import Metric
 
 from ...domain.engine import Engine
+from ..readiness import ReadyCheck
 from .engine import EngineNumbers
 from .facts import ServedFacts
 from .live import LiveNumbers
@@ -15,10 +16,11 @@ from .requests import RequestNumbers
 class Metrics:
     """What the service counts. An application has its own: nothing is shared with another in the same process."""
 
-    def __init__(self, engine: Engine, *, n_live: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, *, ready: ReadyCheck, n_live: Callable[[], int]) -> None:
         """Listen to `engine`, which has not been started yet.
 
         Args:
+            ready: Whether the service takes work.
             n_live: How many live sessions are open.
         """
         self._registry = CollectorRegistry()
@@ -26,7 +28,7 @@ class Metrics:
         self.requests = RequestNumbers(self._registry, audio)
         self.live = LiveNumbers(self._registry, audio, n_live)
         EngineNumbers(engine, self._registry)
-        self._registry.register(ServedFacts(engine))
+        self._registry.register(ServedFacts(engine, ready))
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
