@@ -1,6 +1,5 @@
 """The whole application in this process, with fakes behind its ports: every outcome, its envelope, its log, and what it leaves."""
 
-import asyncio
 import re
 import tempfile
 import threading
@@ -24,7 +23,6 @@ from app.domain.errors import DeviceFailedError, ModelUnavailableError
 from app.domain.ports import Block, DecodeLimits, Options, Recognizer, Resampler
 from app.entrypoints.app import create_app
 from app.entrypoints.logs import configure_logs
-from app.entrypoints.watch import give_up_when_stuck
 from app.settings import Settings
 from app.testing.contracts_audio import wav_bytes
 from app.testing.fakes import FakeNormalizer
@@ -328,10 +326,8 @@ def test_a_lost_model_is_told_by_readiness_and_liveness() -> None:
 
 def test_a_batch_that_does_not_come_back_is_given_up_in_the_end() -> None:
     gated = GatedRecognizer(FakeRecognizer(TEXT))
-    with serving(recognizer=gated) as (client, container), ThreadPoolExecutor(1) as pool:
+    with serving(Settings(stuck_s=0.05), recognizer=gated) as (client, _), ThreadPoolExecutor(1) as pool:
         asked = pool.submit(send, client)
-        assert gated.entered.wait(PATIENCE_S)
-        asyncio.run(give_up_when_stuck(container.engine(), stuck_s=0.05))
         check_envelope(asked.result(PATIENCE_S), 503, kind="server_error", code="not_ready")
         assert client.get("/healthz").status_code == 503
         gated.let_go.set()

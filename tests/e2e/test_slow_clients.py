@@ -19,11 +19,12 @@ UPGRADE: Final = (
     b"GET /v1/realtime HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
     b"sec-websocket-key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
 )
+MOST: Final = 8
 
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Service]:
-    settings = {"STT_CONNECTION_IDLE_S": "1", "STT_STALL_S": "1"}
+    settings = {"STT_CONNECTION_IDLE_S": "1", "STT_STALL_S": "1", "STT_MAX_CONNECTIONS": str(MOST)}
     with running_service(program=RULER, settings=settings) as running:
         running.wait_until_ready()
         yield running
@@ -51,6 +52,26 @@ def test_connections_that_bring_no_request_are_closed(impatient: Service) -> Non
     assert b"200" not in rest_of(silent)
     assert b"200" not in rest_of(half)
     assert rest_of(idle).startswith(b"HTTP/1.1 200")
+
+
+def is_closed(client: sockets.socket) -> bool:
+    client.setblocking(False)
+    try:
+        while client.recv(65_536):
+            pass
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_connection_more_than_max_connections_waits_until_another_is_closed(impatient: Service) -> None:
+    first = [connected(impatient, REQUEST) for _ in range(MOST)]
+    assert [client.recv(12) for client in first] == [b"HTTP/1.1 200"] * MOST
+    late = connected(impatient, REQUEST)
+    assert late.recv(12) == b"HTTP/1.1 200"
+    assert any(is_closed(client) for client in first)
+    for client in (*first, late):
+        client.close()
 
 
 def sends_until_it_is_cut_off(client: sockets.socket, frame: bytes) -> bool:
