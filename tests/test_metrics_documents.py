@@ -21,6 +21,7 @@ DEPLOY: Final = ROOT / "deploy"
 _SUFFIXES: Final = {"counter": "_total", "info": "_info"}
 _SAMPLES: Final = ("_bucket", "_sum", "_count")  # of a histogram
 _OF_PROMETHEUS: Final = {"up"}
+_OF_NGINX: Final = {"limit_req"}
 _AFTER_DRAIN_S: Final = 15  # from when nothing is under way any more to the end of the process
 
 
@@ -99,6 +100,21 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
     assert sections == [rule["alert"] for rule in alerts]
     for rule in alerts:
         assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_the_runbook_names_panels_metrics_and_events_that_there_are(sample_names: set[str]) -> None:
+    text = (ROOT / "docs/runbook.md").read_text()
+    panels = {" ".join(title.split()) for title in re.findall(r"(?<![*\w])\*([A-Z][^*]+)\*(?!\*)", text)}
+    assert panels <= {panel["title"] for panel in dashboard()["panels"]}
+    assert len(panels) > 5
+    prefixes = re.findall(r"grep '\^(\w+)'", text)
+    assert prefixes
+    assert all(any(name.startswith(prefix) for name in sample_names) for prefix in prefixes)
+    names = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text))
+    metrics = {name for name in names if name.startswith(("stt_", "process_"))}
+    assert metrics <= sample_names
+    source = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    assert {name for name in names - metrics - _OF_NGINX if f'"{name}"' not in source} == set()
 
 
 def test_pods_scale_by_a_metric_that_there_is_and_end_after_their_work(sample_names: set[str]) -> None:
