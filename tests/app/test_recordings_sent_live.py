@@ -36,6 +36,17 @@ def test_what_is_spoken_goes_before_what_is_left_of_a_recording() -> None:
     assert len(inner.heard) - spoken_at > 10
 
 
+def test_a_client_that_leaves_while_its_recording_is_held_back_is_noticed_before_the_model_has_room() -> None:
+    gated = GatedRecognizer(FakeRecognizer(TEXT), patience_s=2 * PATIENCE_S)
+    with serving(recognizer=gated) as (client, _):
+        with client.websocket_connect("/ws") as recording:
+            recording.send_bytes(SAID * 100)
+            wait_until(lambda: numbers_of(client)["stt_queue_items"] > 30)
+            recording.close()
+            wait_until(lambda: numbers_of(client) == {"stt_live_sessions": 0, "stt_queue_items": 0})
+        gated.let_go.set()
+
+
 def test_a_recording_waits_for_the_model_where_speech_would_be_too_much() -> None:
     gated = GatedRecognizer(FakeRecognizer(TEXT))
     with serving(Settings(live_backlog_s=90), recognizer=gated) as (client, _):

@@ -1,11 +1,11 @@
 """Runs live sessions: sound on worker threads, clips through the engine, events to whoever speaks the protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ...domain.engine import Engine
 from ...domain.errors import OverloadedError, SpeechError
@@ -20,11 +20,16 @@ from ..rates import UNLIMITED, Meter
 from .worker import Worker
 
 Emit = Callable[[Event], Awaitable[None]]
+Beside = Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
 
 _PIECE_BYTES: Final = 16 * 1024  # of a longer message at a time: 0.5 s of 16-bit sound at 16 kHz, then others have their turn
 _AHEAD_S: Final = 10.0  # how far a session's sound may be ahead of the clock; chosen: room for what was kept while connecting
 _AHEAD_BACKLOG_S: Final = 60.0  # what it may leave waiting for the model when it is; chosen: some batches
 _RETRY_S: Final = 5  # what a client that finds no place is told to wait
+
+
+async def _alone(work: Coroutine[Any, Any, Any]) -> Any:
+    return await work
 
 
 class Watch(Protocol):
@@ -70,13 +75,14 @@ class LiveHost:
 
     @asynccontextmanager
     async def session(
-        self, encoding: Encoding, rate_hz: int, rules: LiveRules, emit: Emit, meter: Meter = UNLIMITED
+        self, encoding: Encoding, rate_hz: int, rules: LiveRules, emit: Emit, meter: Meter = UNLIMITED, *, beside: Beside = _alone
     ) -> AsyncIterator["LiveConnection"]:
         """Open a session for as long as the context lasts; whatever it still has in the queue is withdrawn at its end.
 
         Args:
             emit: Told every event, one after the other, in order. While it waits the session takes no more sound.
             meter: Counts the sound.
+            beside: Waits for what it is given, unless the client leaves: around what holds a recording back.
 
         Raises:
             ModelNotReadyError: The model is not loaded, or has failed.
@@ -94,6 +100,7 @@ class LiveHost:
             self._worker,
             emit,
             self._sound,
+            beside=beside,
             watch=self._watch(),
             meter=meter,
             max_backlog_s=self._max_backlog_s,
@@ -126,12 +133,13 @@ class LiveConnection:
         emit: Emit,
         sound: Callable[[Encoding, int], Sound],
         *,
+        beside: Beside,
         watch: Watch,
         meter: Meter,
         max_backlog_s: float,
     ) -> None:
         self._session, self._engine, self._worker, self._emit, self._sound = session, engine, worker, emit, sound
-        self._meter, self._max_backlog_s = meter, max_backlog_s
+        self._beside, self._meter, self._max_backlog_s = beside, meter, max_backlog_s
         self._watch, self._arrived_s, self._opened_s = watch, 0.0, monotonic()
         self._turn = asyncio.Lock()
         self._answers: dict[int, Answer] = {}
@@ -163,7 +171,7 @@ class LiveConnection:
             await self._call(partial(self._session.push, data[at : at + _PIECE_BYTES]), on_worker=True)
             self._meter.count_audio(self.heard_s - heard_s)
             while self._is_ahead and self._tasks and self._session.backlog_s > _AHEAD_BACKLOG_S:
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                await self._beside(asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED))
         if self._session.backlog_s > self._max_backlog_s:
             told = f"more than {self._max_backlog_s:g} s of this session's audio wait to be recognised"
             raise OverloadedError(told, retry_after_s=_RETRY_S)

@@ -53,7 +53,8 @@ class _Session:
         """Hear the client out, until it says that it has finished."""
         self._asked = read_choices(self._chosen)
         asked, rules = self._asked, _rules(self._asked, self._settings)
-        async with live.session(asked.encoding, asked.rate_hz, rules, self._tell, meter) as connection:
+        beside = self._client.while_there
+        async with live.session(asked.encoding, asked.rate_hz, rules, self._tell, meter, beside=beside) as connection:
             try:
                 while await self._take(await self._client.receive(), connection):
                     pass

@@ -84,7 +84,7 @@ class _Session:
         """Hear the client out, until it leaves or its time is over."""
         config = self._protocol.config
         rules = live_rules(config, longest_s=self._settings.live_utterance_s)
-        async with live.session(*sound_of(config), rules, self._tell, meter) as connection:
+        async with live.session(*sound_of(config), rules, self._tell, meter, beside=self._client.while_there) as connection:
             await self._client.send(self._protocol.created())
             try:
                 while True:

@@ -81,6 +81,7 @@ class LiveSocket:
         self._drain, self._idle_s, self._stall_s = drain, idle_s, stall_s
         self._throttle = Throttle(small_bytes=SMALL_BYTES, per_s=SMALL_PER_S, at_once=SMALL_AT_ONCE)
         self._lost = False
+        self._early: asyncio.Future[Any] | None = None  # the next message, where it was waited for beside other work
         self._waiting: asyncio.Timeout | None = None  # while a message is waited for
         self._takes_more = False  # and while it would be heard
 
@@ -175,6 +176,25 @@ class LiveSocket:
             raise LeftError
         return working.result()
 
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for `work`; one message that the client sends meanwhile is kept for `receive`.
+
+        Raises:
+            LeftError: The client is gone, as far as one message or what it was sent last can tell; the work was cancelled.
+        """
+        self._early = early = self._early or asyncio.ensure_future(self._socket.receive())
+        working = asyncio.create_task(work)
+        try:
+            await asyncio.wait((working, early), return_when=asyncio.FIRST_COMPLETED)
+            self._lost = self._lost or (early.done() and early.result()["type"] != "websocket.receive")
+            if self._lost:
+                raise LeftError
+            return await working
+        except BaseException:
+            working.cancel()
+            early.cancel()
+            raise
+
     async def _watch(self) -> None:
         while True:
             await self._receive(patience_s=None)
@@ -184,11 +204,11 @@ class LiveSocket:
             raise LeftError
         try:
             async with asyncio.timeout(patience_s) as self._waiting:
-                message: Any = await self._socket.receive()
+                message: Any = await (self._early or self._socket.receive())
         except TimeoutError as passed:
             raise LeftError if self._lost else IdleError from passed
         finally:
-            self._waiting = None
+            self._waiting = self._early = None
         if message["type"] != "websocket.receive":
             self._lost = True
             raise LeftError
