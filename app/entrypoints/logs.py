@@ -5,6 +5,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
 import structlog
 from structlog.typing import Processor
 
@@ -47,6 +48,12 @@ def configure_logs(settings: Settings) -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, _StandardError)]:
         root.removeHandler(handler)
     root.addHandler(_StandardError(max(level, logging.WARNING), formatter))  # what libraries say below that is for their authors
+
+
+def configure_command_logs(settings: Settings) -> None:
+    """Do the same for a command that tells itself what it does: from warnings on, unless another level was asked for."""
+    level = "warning" if settings.log_level == "info" else settings.log_level
+    configure_logs(msgspec.structs.replace(settings, log_level=level))
 
 
 class _StandardError(logging.Handler):

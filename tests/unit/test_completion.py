@@ -11,7 +11,10 @@ def test_bash_completes_commands_and_flags(capsys: pytest.CaptureFixture[str]) -
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
     ask = 'COMP_WORDS=(parakeet-stt "$@"); COMP_CWORD=$#; _shtab_parakeet_stt; echo "${COMPREPLY[@]}"'
-    for typed, offered in ((["tr"], {"transcribe"}), (["transcribe", "--out"], {"--output-dir"})):
+    for typed, offered in (
+        (["tr"], {"transcribe"}), (["transcribe", "--out"], {"--output-dir"}), (["li"], {"listen"}),
+        (["listen", "--mic"], {"--microphone"}),
+    ):  # fmt: skip
         ended = subprocess.run(
             ["bash", "-c", f"{script}\n{ask}", "bash", *typed], capture_output=True, text=True, check=False, timeout=30
         )

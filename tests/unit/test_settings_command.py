@@ -108,7 +108,8 @@ def test_a_range_is_told_in_words(name: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["serve", "--help"], ["settings"], ["settings", "--schema"], ["serve", "--port=0"]]
+    "arguments",
+    [["--help"], ["serve", "--help"], ["listen", "--help"], ["settings"], ["settings", "--schema"], ["serve", "--port=0"]],
 )
 def test_nothing_heavy_is_imported_before_the_arguments_are_checked(arguments: list[str]) -> None:
     code = (
@@ -118,3 +119,13 @@ def test_nothing_heavy_is_imported_before_the_arguments_are_checked(arguments: l
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True, env={})
     assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_that_ends_before_all_is_read_is_no_reason_for_a_traceback() -> None:
+    command = [sys.executable, "-m", "app", "settings"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}) as started:
+        assert started.stdout
+        assert started.stderr
+        started.stdout.close()
+        assert started.wait(30) == 1
+        assert started.stderr.read() == b""

@@ -12,9 +12,11 @@ from ...settings import SettingsError, fields, help_of
 
 _OF_THE_MODEL: Final = ("model", "recognizer", "device", "precision")
 _OF_FILES: Final = (*_OF_THE_MODEL, "max_upload_mb", "max_audio_s", "single_pass_s", "window_s", "log_level")
+_OF_LIVE: Final = (*_OF_THE_MODEL, "max_audio_s", "live_utterance_s", "live_backlog_s", "log_level")
 _SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the flag is stronger."
 _DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
 _TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."
+_LISTEN: Final = "Write down what a microphone hears while it hears it, or a file at the pace of speech, or raw sound from a pipe."
 _COMPLETION: Final = "Print a script that completes commands and flags in a shell."
 _KEY: Final = (
     "Make an API key. The key, which is told this once, goes to standard error; its line for the file that STT_API_KEYS_FILE names"
@@ -32,24 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 for success, 1 for a failure, 2 for a wrong call or wrong settings."""
     given = vars(parser().parse_args(arguments))
     command, defaults = given.pop("command"), given.pop("defaults")
-    if command == "key":
-        from .key import make_key
-
-        return make_key(given["name"])
-    if command == "completion":
-        import shtab
-
-        print(shtab.complete(parser(), shell=given["shell"]))
-        return 0
     try:
-        flags = {name: given.pop(name) for name in fields() if name in given}
-        found = find_settings({**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}, flags)
-        return _run(command, given, found)
+        status = _run_bare(command, given) if command in ("key", "completion") else _run_with_settings(command, defaults, given)
+        sys.stdout.flush()  # now, while a reader that is gone can still be told from a failure
+        return status
     except SettingsError as fault:
         print(f"parakeet-stt: settings that cannot be used:\n{fault}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130  # as shells say it
+    except BrokenPipeError:  # whoever read what we say is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor shall Python's last flush fail
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _add_command(commands, "serve", _SERVE, {})
     _add_command(commands, "demo", _DEMO, {"model": "bundled"})
     _add_transcribe(_add_command(commands, "transcribe", _TRANSCRIBE, {}, of=_OF_FILES))
+    _add_listen(_add_command(commands, "listen", _LISTEN, {}, of=_OF_LIVE))
     _add_forms(_add_command(commands, "settings", _SETTINGS, {}))
     key = commands.add_parser("key", help=_KEY.partition(".")[0] + ".", description=_KEY)
     key.set_defaults(defaults={})
@@ -68,6 +65,24 @@ def parser() -> argparse.ArgumentParser:
     completion.set_defaults(defaults={})
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return whole
+
+
+def _run_bare(command: str, given: dict[str, Any]) -> int:
+    """Run a command that has no settings."""
+    if command == "key":
+        from .key import make_key
+
+        return make_key(given["name"])
+    import shtab
+
+    print(shtab.complete(parser(), shell=given["shell"]))
+    return 0
+
+
+def _run_with_settings(command: str, defaults: dict[str, str], given: dict[str, Any]) -> int:
+    flags = {name: given.pop(name) for name in fields() if name in given}
+    environment = {**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}
+    return _run(command, given, find_settings(environment, flags))
 
 
 def _run(command: str, given: dict[str, Any], found: Found) -> int:
@@ -85,6 +100,10 @@ def _run(command: str, given: dict[str, Any], found: Found) -> int:
             from .transcribe import TranscribeArguments, transcribe
 
             return transcribe(TranscribeArguments(**given), settings)
+        case "listen":
+            from .listen import ListenArguments, listen
+
+            return listen(ListenArguments(**given), settings)
         case _:
             from .serve import serve
 
@@ -119,15 +138,35 @@ def _add_transcribe(command: argparse.ArgumentParser) -> None:
     add("--words", action="store_true", help="times of words, too, in verbose_json")
     add("--keywords", default="", metavar="LIST", help="words and phrases that may well be said, separated by commas")
     add("--glob", metavar="PATTERN", help="names to take from folders (default: every ending of audio and video)")
-    add("--server", metavar="URL", help="have a running service do the work: one request for each file and format")
-    add(
-        "--api-key", metavar="KEY", default=os.environ.get("PARAKEET_API_KEY"),
-        help="of that service (default: $PARAKEET_API_KEY, which other users of this machine do not see)",
-    )  # fmt: skip
+    _add_server(command, "have a running service do the work: one request for each file and format")
     add("--jobs", type=int, metavar="N", help="recordings under way at a time (default: as many as fill the model's batches)")
     add("--force", action="store_true", help="do again what an earlier run has written")
     add("--summary", metavar="FILE", help="write there as JSON what became of each recording")
     add("--quiet", action="store_true", help="neither progress nor totals")
+
+
+def _add_listen(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "input",
+        nargs="?",
+        metavar="FILE|-",
+        help="a file, at the pace of speech, or `-`: raw 16-bit samples (default: a microphone)",
+    )
+    add("--microphone", metavar="NAME", help="part of its name, or its number in `python -m sounddevice` (default: the system's)")
+    add("--rate", type=int, default=16_000, metavar="HZ", help="samples per second of standard input (default: 16000)")
+    add("--format", choices=("text", "json"), default="text", help="json: a line for each message, as `/ws` sends them")
+    add("--words", action="store_true", help="times and probabilities of words, too, in json")
+    add("--keywords", default="", metavar="LIST", help="words and phrases that may well be said, separated by commas")
+    _add_server(command, "have a running service do the work, over its WebSocket `/ws`")
+
+
+def _add_server(command: argparse.ArgumentParser, told: str) -> None:
+    command.add_argument("--server", metavar="URL", help=told)
+    command.add_argument(
+        "--api-key", metavar="KEY", default=os.environ.get("PARAKEET_API_KEY"),
+        help="of that service (default: $PARAKEET_API_KEY, which other users of this machine do not see)",
+    )  # fmt: skip
 
 
 def _add_forms(command: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from ...domain.errors import CancelledError, SpeechError
 from ...settings import Settings
 from ..http.parameters import FORMATS, checked_keywords
-from ..logs import configure_logs
+from ..logs import configure_command_logs
 from .hearing import Asked, Hearing, formats_of, hearing
 from .outputs import Targets, is_done, targets_of, write_whole
 from .progress import Meter, clock
@@ -70,7 +70,7 @@ def transcribe(arguments: TranscribeArguments, settings: Settings) -> int:
     except (UsageError, ValueError, SpeechError) as fault:
         print(f"parakeet-stt: {fault}", file=sys.stderr)
         return 2
-    configure_logs(msgspec.structs.replace(settings, log_level="warning" if settings.log_level == "info" else settings.log_level))
+    configure_command_logs(settings)
     waiting = [i for i, source in enumerate(sources) if arguments.force or not (targets and is_done(source, targets[i]))]
     outcomes = {i: Outcome(source=source.name, status="skipped") for i, source in enumerate(sources) if i not in waiting}
     meter = Meter([sources[i].size_bytes for i in waiting], shown=not arguments.quiet)
