@@ -10,16 +10,32 @@ from typing import Any, Final
 import structlog
 from dependency_injector import containers, providers
 
+from .adapters.nemo.catalog import cache_entry, cached_entries, entry_of
+from .adapters.nemo.device import describe_device
 from .adapters.nemo.recognizer import NemoRecognizer
+from .adapters.processes.confinement import landlock_version
 from .adapters.processes.normalizer import ProcessNormalizer
 from .adapters.silero.detector import SileroVoiceDetector
 from .adapters.torchaudio.normalizer import TorchaudioNormalizer
+from .adapters.torchaudio.versions import ffmpeg_version
 from .domain.batching import BatchRules
+from .domain.catalog import DeviceEntry, ModelEntry
 from .domain.engine import Engine
 from .domain.errors import ModelUnavailableError, SpeechError
 from .domain.ports import AudioNormalizer, DecodeLimits, Recognizer, VoiceDetector
 from .domain.transcriber import Transcriber, TranscriberRules
 from .settings import Settings
+
+__all__ = [
+    "Container",
+    "cache_entry",
+    "configured_model",
+    "device_entry",
+    "embedded",
+    "ffmpeg_version",
+    "known_models",
+    "landlock_version",
+]
 
 log = structlog.stdlib.get_logger()
 
@@ -147,3 +163,39 @@ def embedded(settings: Settings) -> Container:
     container = Container(settings=settings)
     container.normalizer.override(providers.ThreadSafeSingleton(TorchaudioNormalizer))
     return container
+
+
+def configured_model(settings: Settings, *, check: bool = False) -> ModelEntry:
+    """Tell of the model that the settings name; with `check` a file of the hub's is read to the end, and compared with its hash.
+
+    Raises:
+        ModuleNotFoundError: The extra `nemo` is not installed, and the hub's cache is its matter.
+    """
+    if settings.recognizer == "nemo":
+        return entry_of(settings.model, check=check)
+    name = f"STT_RECOGNIZER={settings.recognizer}"
+    try:
+        _factory(settings.recognizer)
+    except ModelUnavailableError as fault:
+        return ModelEntry(model=name, place="nowhere", fault=str(fault))
+    return ModelEntry(model=name, place="other")
+
+
+def known_models(settings: Settings) -> list[ModelEntry]:
+    """Tell what could be served: what is configured first, then what the package and the hub's cache hold besides.
+
+    Raises:
+        ModuleNotFoundError: As `configured_model`.
+    """
+    configured = configured_model(settings)
+    others = (entry_of("bundled"), *cached_entries())
+    return [configured, *(entry for entry in others if entry.model != configured.model)]
+
+
+def device_entry(settings: Settings) -> DeviceEntry:
+    """Tell what the built-in recogniser would run on.
+
+    Raises:
+        ModelUnavailableError: There is no such device, or no such precision on it.
+    """
+    return describe_device(settings.device, settings.precision)

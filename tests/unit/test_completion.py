@@ -12,8 +12,8 @@ def test_bash_completes_commands_and_flags(capsys: pytest.CaptureFixture[str]) -
     script = capsys.readouterr().out
     ask = 'COMP_WORDS=(parakeet-stt "$@"); COMP_CWORD=$#; _shtab_parakeet_stt; echo "${COMPREPLY[@]}"'
     for typed, offered in (
-        (["tr"], {"transcribe"}), (["transcribe", "--out"], {"--output-dir"}), (["li"], {"listen"}),
-        (["listen", "--mic"], {"--microphone"}),
+        (["tr"], {"transcribe"}), (["transcribe", "--out"], {"--output-dir"}), (["li"], {"listen"}), (["mo"], {"models"}),
+        (["listen", "--mic"], {"--microphone"}), (["doctor", "--js"], {"--json"}),
     ):  # fmt: skip
         ended = subprocess.run(
             ["bash", "-c", f"{script}\n{ask}", "bash", *typed], capture_output=True, text=True, check=False, timeout=30

@@ -23,7 +23,12 @@ _SETTINGS: Final = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**
 
 def best_precision(model: Any) -> str:
     """Return `bfloat16` for a large model where the processor has the instructions, by its flags as Linux lists them."""
-    return "bfloat16" if _is_large(model) and _BF16_FLAGS & _processor_flags() else "float32"
+    return "bfloat16" if _is_large(model) and has_bf16() else "float32"
+
+
+def has_bf16() -> bool:
+    """Tell whether the processor computes in bfloat16, by its flags."""
+    return bool(_BF16_FLAGS & _processor_flags())
 
 
 def place(model: Any, dtype: "torch.dtype") -> None:

@@ -4,7 +4,6 @@ The model is called directly, not through `model.transcribe()`: that builds a ma
 freezes and unfreezes the modules, and leaves them in train mode. The text is the same.
 """
 
-import re
 import tarfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from ...domain.ports import DeviceMemory, Options, RecognizerFacts
 from ...domain.transcript import Transcript
 from . import cpu, cuda
 from .decoding import Decoded, Decoder, Model
+from .device import device_of
 from .quiet import quiet
 from .source import Progress, locate, unheard
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import torch
 
 _LEAST_SAMPLES: Final = round(SHORTEST_CLIP_S * MODEL_RATE_HZ)  # less gives too few frames to normalise: zeros fill it up
-_DEVICES: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
-_PRECISIONS: Final = ("auto", "float32", "bfloat16", "float16")
 
 
 class NemoRecognizer:
@@ -61,18 +59,10 @@ class NemoRecognizer:
         Raises:
             ModelUnavailableError: The model, the device or the precision cannot be had, or the file is no such model.
         """
-        if not _DEVICES.fullmatch(device):
-            raise ModelUnavailableError(f"the device must be auto, cpu, cuda or cuda:N, not {device}; set STT_DEVICE")
-        if precision not in _PRECISIONS:
-            raise ModelUnavailableError(
-                f"the precision must be one of {', '.join(_PRECISIONS)}, not {precision}; set STT_PRECISION"
-            )
+        self._device = device_of(device, precision)  # first: a download of gigabytes for a device that is not there helps nobody
         import torch  # late: it takes seconds to load
 
         self._torch = torch
-        self._device = _device(device)  # first: a download of gigabytes for a device that is not there helps nobody
-        if precision == "float16" and not self._on_cuda:
-            raise ModelUnavailableError("the precision float16 needs a CUDA device; set STT_PRECISION to auto, float32 or bfloat16")
         source = locate(model, on_progress=on_progress)
         with quiet():
             self._model = _restored(source.path)
@@ -169,14 +159,6 @@ class NemoRecognizer:
         n_clips, clip_s = cuda.WARM_UP if self._on_cuda else (1, 1.0)
         noise = np.random.default_rng(0).normal(0.0, 0.01, round(clip_s * MODEL_RATE_HZ)).astype(np.float32)
         self._decoded([noise] * n_clips, [()] * n_clips)
-
-
-def _device(asked: str) -> "torch.device":
-    import torch
-
-    if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device("cpu") if asked == "cpu" else cuda.device_named(asked)
 
 
 def _restored(path: Path) -> Model:

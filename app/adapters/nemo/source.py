@@ -34,6 +34,7 @@ class HubModel(msgspec.Struct, frozen=True, kw_only=True):
     repo: str  # owner/name; the file in it is `<name>.nemo`
     revision: str
     sha256: str
+    about_bytes: int | None = None
 
     @property
     def file_name(self) -> str:
@@ -46,11 +47,12 @@ class Progress(Protocol):
     def __call__(self, event: str, **facts: str | float) -> None: ...
 
 
-PINS: Final = {  # stated alike in several public repositories; CC-BY-4.0, 2.47 GB
+PINS: Final = {  # stated alike in several public repositories; CC-BY-4.0
     PRODUCTION: HubModel(
         repo=PRODUCTION,
         revision="ae9ad07059c7c739ffaf932226a8fe64ae2620b0",
         sha256="d99e39955c9d3d0350d8fb7c75e40c64a2b2eaeb003883d7c941fd2e8747b28c",
+        about_bytes=2_470_000_000,
     )
 }
 
@@ -73,6 +75,18 @@ def locate(model: str, *, on_progress: Progress = unheard, endpoint: str | None 
         ModelUnavailableError: There is no such file, the hub cannot give it, or it is not the file the hash names; it
             was then not opened. NeMo unpickles checkpoints, so an unchecked one could run anything.
     """
+    found = known(model)
+    if isinstance(found, ModelFile):
+        return found
+    return ModelFile(path=_fetched(found, on_progress, endpoint, cache_dir), model_id=found.repo)
+
+
+def known(model: str) -> ModelFile | HubModel:
+    """Return the file of a model that is no matter of the hub, or what is to be had there; nothing is asked and nothing read.
+
+    Raises:
+        ModelUnavailableError: There is no such file, and no such name.
+    """
     if model == BUNDLED:
         if not _BUNDLED_FILE.is_file():
             raise ModelUnavailableError(
@@ -85,8 +99,7 @@ def locate(model: str, *, on_progress: Progress = unheard, endpoint: str | None 
         if path.suffix != ".nemo":
             raise ModelUnavailableError(f"{model} is not a .nemo file; {_WAYS_OUT}")
         return ModelFile(path=path, model_id=path.stem)
-    pin = _pin(model)
-    return ModelFile(path=_fetched(pin, on_progress, endpoint, cache_dir), model_id=pin.repo)
+    return _pin(model)
 
 
 def _pin(model: str) -> HubModel:
@@ -102,13 +115,20 @@ def _pin(model: str) -> HubModel:
     raise ModelUnavailableError(f"there is no model file at {model}; {_WAYS_OUT}, or to {PRODUCTION}")
 
 
-def _fetched(pin: HubModel, on_progress: Progress, endpoint: str | None, cache_dir: Path | None) -> Path:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # late: half a second, and only a hub model needs it
+def cached_path(pin: HubModel, cache_dir: Path | None = None) -> Path | None:
+    """Return where a hub model lies in the cache, None if it does not."""
+    from huggingface_hub import try_to_load_from_cache  # late: half a second, and only a hub model needs it
 
     cached = try_to_load_from_cache(pin.repo, pin.file_name, cache_dir=cache_dir, revision=pin.revision)
-    if isinstance(cached, str):
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def _fetched(pin: HubModel, on_progress: Progress, endpoint: str | None, cache_dir: Path | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    if cached := cached_path(pin, cache_dir):
         on_progress("model_found_in_cache", model_id=pin.repo, revision=pin.revision)
-        return _checked(Path(cached), pin)
+        return checked(cached, pin)
     on_progress("model_download_started", model_id=pin.repo, revision=pin.revision)
     try:
         # A transfer that breaks is taken up where it broke while this call lasts; the library keeps no half file for the next.
@@ -116,10 +136,15 @@ def _fetched(pin: HubModel, on_progress: Progress, endpoint: str | None, cache_d
     except Exception as exc:  # the library raises its own errors, its HTTP client's, its Rust part's and OSError
         raise ModelUnavailableError(_explained(exc, pin)) from exc
     on_progress("model_download_finished", model_id=pin.repo, size_bytes=path.stat().st_size)
-    return _checked(path, pin)
+    return checked(path, pin)
 
 
-def _checked(path: Path, pin: HubModel) -> Path:
+def checked(path: Path, pin: HubModel) -> Path:
+    """Return `path` if it is the file that `pin` names.
+
+    Raises:
+        ModelUnavailableError: It is another; it was read, not opened.
+    """
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != pin.sha256:

@@ -17,6 +17,10 @@ _SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the 
 _DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
 _TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."
 _LISTEN: Final = "Write down what a microphone hears while it hears it, or a file at the pace of speech, or raw sound from a pipe."
+_MODELS: Final = "Show what can be served: the configured model (*), the bundled one, and what lies in the hub's cache."
+_DOCTOR: Final = (
+    "Look at all that `serve` would need with these settings, and say what to do where it is missing; 1 if it must be done."
+)
 _COMPLETION: Final = "Print a script that completes commands and flags in a shell."
 _KEY: Final = (
     "Make an API key. The key, which is told this once, goes to standard error; its line for the file that STT_API_KEYS_FILE names"
@@ -57,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     _add_command(commands, "demo", _DEMO, {"model": "bundled"})
     _add_transcribe(_add_command(commands, "transcribe", _TRANSCRIBE, {}, of=_OF_FILES))
     _add_listen(_add_command(commands, "listen", _LISTEN, {}, of=_OF_LIVE))
+    _add_json(_add_command(commands, "models", _MODELS, {}, of=("model", "recognizer")))
+    _add_json(_add_command(commands, "doctor", _DOCTOR, {}))
     _add_forms(_add_command(commands, "settings", _SETTINGS, {}))
     key = commands.add_parser("key", help=_KEY.partition(".")[0] + ".", description=_KEY)
     key.set_defaults(defaults={})
@@ -82,6 +88,10 @@ def _run_bare(command: str, given: dict[str, Any]) -> int:
 def _run_with_settings(command: str, defaults: dict[str, str], given: dict[str, Any]) -> int:
     flags = {name: given.pop(name) for name in fields() if name in given}
     environment = {**{f"STT_{name.upper()}": value for name, value in defaults.items()}, **os.environ}
+    if command == "doctor":
+        from .doctor import doctor
+
+        return doctor(environment, flags, as_json=given["json"])
     return _run(command, given, find_settings(environment, flags))
 
 
@@ -104,6 +114,10 @@ def _run(command: str, given: dict[str, Any], found: Found) -> int:
             from .listen import ListenArguments, listen
 
             return listen(ListenArguments(**given), settings)
+        case "models":
+            from .models import models
+
+            return models(settings, as_json=given["json"])
         case _:
             from .serve import serve
 
@@ -167,6 +181,10 @@ def _add_server(command: argparse.ArgumentParser, told: str) -> None:
         "--api-key", metavar="KEY", default=os.environ.get("PARAKEET_API_KEY"),
         help="of that service (default: $PARAKEET_API_KEY, which other users of this machine do not see)",
     )  # fmt: skip
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="the same for machines")
 
 
 def _add_forms(command: argparse.ArgumentParser) -> None:

@@ -33,9 +33,9 @@ def serve(settings: Settings) -> int:
     Raises:
         SettingsError: A file that the settings name cannot be used, or traces are wanted and cannot be sent.
     """
-    _check_files(settings)
+    check_files(settings)
     check_traces(settings)
-    if fault := _taken(settings):
+    if fault := taken(settings):
         print(f"parakeet-stt: cannot listen on {settings.host}:{settings.port}: {fault}", file=sys.stderr)
         return 1
     configure_logs(settings)
@@ -95,7 +95,12 @@ class _Orders:
             self._stop(number, frame)
 
 
-def _check_files(settings: Settings) -> None:
+def check_files(settings: Settings) -> None:
+    """Try the files that the settings name, but for the model.
+
+    Raises:
+        SettingsError: One cannot be used.
+    """
     check_tls(settings)
     if path := _path(settings.api_keys_file):
         try:
@@ -108,7 +113,7 @@ def _path(named: str) -> Path | None:
     return Path(named) if named else None
 
 
-def _taken(settings: Settings) -> OSError | None:
+def taken(settings: Settings) -> OSError | None:
     """Try the address: Granian shares ports, so that two services on one would split the clients between them."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
