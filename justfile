@@ -40,6 +40,10 @@ bench *flags:
 bench-live *flags:
     uv run python -m bench.live {{flags}}
 
+# Compare `transcribe` over many files with posting them one by one (see bench/README.md)
+bench-files *flags:
+    uv run python -m bench.files {{flags}}
+
 # Compare live sessions with files over ten minutes, and word by word over hours of the ruler's words
 live-long *flags:
     uv run python -m bench.live_long {{flags}}

@@ -17,6 +17,7 @@ from rich.console import Console
 from bench.chart import draw
 from bench.child import BenchError, Child
 from bench.clips import mixed_lengths_s, read_wav, speech, write_wav
+from bench.files import IN_PROCESS, ONE_BY_ONE, THROUGH_SERVICE, FilesResults, Run, tables
 from bench.goals import goals_of
 from bench.load import Go, Loaded, LoadJob, Ready, split
 from bench.metrics import batches_between, samples
@@ -336,3 +337,17 @@ def test_a_request_without_an_answer_in_time_is_given_up(client: Child, tmp_path
 def test_a_child_that_ends_shows_its_last_words(tmp_path: Path) -> None:
     with Child("bench.no_such_module", log_path=tmp_path / "log") as child, pytest.raises(BenchError, match="no_such_module"):
         child.result(Ready)
+
+
+def test_ways_through_many_files_are_set_against_posting_them_one_by_one() -> None:
+    measured = {ONE_BY_ONE: (10.0, 30.0, 10.0), THROUGH_SERVICE: (5.0,), IN_PROCESS: (4.0,)}
+    start_s = {ONE_BY_ONE: 0.0, THROUGH_SERVICE: 0.5, IN_PROCESS: 9.0}
+    runs = [Run(way=way, audio_s=100.0, elapsed_s=s, start_s=start_s[way]) for way, found in measured.items() for s in found]
+    rates, facts = tables(FilesResults(environment={"cores": "2"}, model="bundled", n_files=20, runs=runs))
+    assert [row[:4] for row in rates.rows] == [
+        [ONE_BY_ONE, "10.0", "1.00", "2.0"],
+        [THROUGH_SERVICE, "20.0", "2.00", "4.0"],
+        [IN_PROCESS, "25.0", "2.50", "5.0"],
+    ]
+    assert rates.rows[2][5] == "9.0"
+    assert facts.rows == [["cores", "2"]]
