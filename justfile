@@ -108,6 +108,10 @@ vanishing *flags:
 slow-clients *flags:
     uv run python -m bench.slow {{flags}}
 
+# Give everything that reads what strangers send a minute each of inputs nobody thought of (see CONTRIBUTING.md)
+fuzz *flags:
+    uv run --group fuzz python -m tests.fuzz {{flags}}
+
 # Make the bundled model anew: text, speech, training, evaluation (hours; see training/README.md)
 train-bundled *flags:
     uv run python -m training.bundled {{flags}}

@@ -88,10 +88,14 @@ def _converted(field: FieldInfo, value: Any) -> Any:
 
 def _plain(field: FieldInfo, value: Any) -> Any:
     """Leave out the spaces around a text, and take a list apart that came as one."""
+    if not isinstance(field.default, tuple):
+        return value.strip() if isinstance(value, str) else value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        if any("," in part for part in value):
+            raise ValueError("none of the values may have a comma in it")
+        value = ",".join(value).strip() or "," * bool(value)  # one empty value is not the same as none
     if not isinstance(value, str):
         return value
-    if not isinstance(field.default, tuple):
-        return value.strip()
     parts = [part.strip() for part in value.split(",")]
     if is_secret(field) and value.strip():
         return parts  # with the empty ones, which are faults: half a list of keys is no list to rely on
@@ -103,6 +107,6 @@ def _file(path: str | None, faults: list[str]) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as fault:
         faults.append(f"{CONFIG_FILE}: {path} cannot be read: {fault}")
         return {}

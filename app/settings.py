@@ -257,10 +257,6 @@ def is_secret(field: FieldInfo) -> bool:
     return bool(extra_of(field).get("secret", False))
 
 
-def _extra(field: FieldInfo) -> Mapping[str, Any]:
-    return next((meta.extra for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.extra), {})
-
-
 def extra_of(field: FieldInfo) -> Mapping[str, Any]:
     """Return what is to be known of a setting beyond its type: `secret`, and `each`, which reads every part of a list."""
     return next((meta.extra for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.extra), {})

@@ -1,15 +1,11 @@
 """Fixtures that more than one test file asks for."""
 
 import pytest
-from hypothesis import HealthCheck, settings
 
+import tests.profiles  # noqa: F401  # how many examples hypothesis tries
 from app.domain.ports import Recognizer
 
 pytest.register_assert_rewrite("app.testing.contracts", "app.testing.contracts_audio")
-settings.register_profile(  # the same examples in every run, and none refused because the machine was busy
-    "ours", max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

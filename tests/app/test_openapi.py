@@ -1,18 +1,12 @@
-"""The API's document: valid, complete, and true of every answer to requests generated from it."""
+"""The API's document: valid, complete, and the same as what the code reads and OpenAI's clients know."""
 
-import json
 from collections.abc import Iterator
-from functools import cache
-from typing import Any, Final, get_args
+from typing import get_args
 
-import httpx
 import jsonschema_rs
 import numpy as np
 import pytest
-import requests
 import schemathesis
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from openai.types import Model
 from openai.types.audio import (
     Transcription,
@@ -26,7 +20,6 @@ from openai.types.audio import (
 from openai.types.audio.transcription_create_params import ChunkingStrategyVadConfig, TranscriptionCreateParamsStreaming
 from openai.types.audio.translation_create_params import TranslationCreateParams
 from openai.types.audio_response_format import AudioResponseFormat
-from schemathesis import checks
 from structlog.testing import capture_logs
 
 from app.domain.audio import MODEL_RATE_HZ
@@ -43,41 +36,15 @@ from app.entrypoints.http.parameters import (
     read_transcription,
 )
 from app.entrypoints.rates import RATE_HEADERS
-from app.settings import Settings
 from app.testing.contracts_audio import wav_bytes
-from app.testing.recognizers import FakeRecognizer
 
-from .service import TEXT, TRANSCRIPTIONS, Client, send, serving, tone, wav
-
-TRANSLATIONS: Final = "/v1/audio/translations"
-EXAMPLES: Final = 40  # requests to each operation
-AUDIO: Final = {200, 400, 401, 404, 408, 413, 429, 500, 503}
-SECRET: Final = {200, 400, 401, 404, 408, 429, 503}
-SECRETS: Final = ("/realtime/client_secrets", "/realtime/transcription_sessions")
-OPERATIONS: Final[dict[tuple[str, str], set[int]]] = {
-    ("POST", TRANSCRIPTIONS): AUDIO,
-    ("POST", TRANSCRIPTIONS.removeprefix("/v1")): AUDIO,
-    ("POST", TRANSLATIONS): AUDIO,
-    ("POST", TRANSLATIONS.removeprefix("/v1")): AUDIO,
-    ("POST", "/transcribe"): AUDIO - {404},
-    **{("POST", prefix + path): SECRET for prefix in ("/v1", "") for path in SECRETS},
-    ("GET", "/v1/models"): {200, 401, 429, 503},
-    ("GET", "/v1/models/{name}"): {200, 400, 401, 404, 429, 503},
-    ("GET", "/healthz"): {200, 503},
-    ("GET", "/readyz"): {200, 503},
-    ("GET", "/debug/cfg"): {200, 401, 429, 503},
-    **{("GET", f"/debug/{name}"): {200, 401, 429} for name in ("settings", "batches", "stacks")},
-    ("GET", "/metrics"): {200, 401, 429},
-}
-Document = dict[str, Any]
-Case = schemathesis.Case[Any]
+from .openapi import AUDIO, OPERATIONS, SECRETS, TRANSLATIONS, Document, check_events, described
+from .service import TRANSCRIPTIONS, Client, send, tone, wav
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    """Fails on what is loud, cuts after a few seconds, and takes no more than a megabyte."""
-    recognizer = FakeRecognizer(TEXT, fails_on=lambda clip: clip.samples.max() > 0.8)
-    with serving(Settings(max_upload_mb=1, single_pass_s=2, window_s=5), recognizer=recognizer) as (client, _):
+    with described() as client:
         yield client
 
 
@@ -264,14 +231,6 @@ def test_every_media_type_of_an_answer_is_told(document: Document) -> None:
     assert kinds("/transcribe") == {"application/json"}
 
 
-def check_events(document: Document, answer: httpx.Response) -> None:
-    """Every `data:` line against what is told of one event."""
-    told = document["paths"][TRANSCRIPTIONS]["post"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
-    event = jsonschema_rs.validator_for({**told, "components": document["components"]})
-    for frame in answer.text.removesuffix("\n\n").split("\n\n"):
-        event.validate(json.loads(frame.removeprefix("data: ")))
-
-
 def test_events_are_as_documented_and_so_is_their_failure(client: Client, document: Document) -> None:
     loud = wav_bytes(np.concatenate([tone(12), np.float32(3.6) * tone(3)]), rate_hz=MODEL_RATE_HZ)
     for data in (wav(12.0), loud):
@@ -279,99 +238,3 @@ def test_events_are_as_documented_and_so_is_their_failure(client: Client, docume
             answer = send(client, data, stream="true", include="logprobs")
         assert ("error" in answer.text) == (data is loud)
         check_events(document, answer)
-
-
-# Requests generated from it
-
-SILENCE: Final = wav_bytes(np.zeros(MODEL_RATE_HZ, np.float32), rate_hz=MODEL_RATE_HZ)
-USUAL: Final[dict[str, st.SearchStrategy[Any]]] = {  # what no schema tells, and without which every answer is a refusal
-    "file": st.sampled_from([wav(1.0), wav(12.0), SILENCE]),
-    "model": st.sampled_from(["whisper-1", "fake"]),
-    "language": st.sampled_from(["en", "English", ""]),
-    "languages[]": st.just(["de", "en"]),
-}
-POOR: Final = st.sampled_from([wav(0.05), wav(40.0), b""])  # too short, too large, nothing
-CHECKS: Final = [
-    checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-]
-
-
-@pytest.fixture(scope="module")
-def schema(document: Document) -> Any:
-    return schemathesis.openapi.from_dict(document)
-
-
-@cache
-def strategy_of(operation: Any, mode: schemathesis.GenerationMode) -> Any:
-    return operation.as_strategy(generation_mode=mode)
-
-
-@st.composite
-def any_case(draw: st.DrawFn, operation: Any) -> Case:
-    """A request by the document, or deliberately against it."""
-    takes_something = bool(operation.body) or bool(operation.path_parameters)
-    modes = list(schemathesis.GenerationMode) if takes_something else [schemathesis.GenerationMode.POSITIVE]
-    case: Case = draw(strategy_of(operation, draw(st.sampled_from(modes))))
-    usual, poor = draw(st.sampled_from([(True, False), (True, False), (True, True), (False, False)]))
-    body: Any = case.body
-    if usual and isinstance(body, dict):
-        body.update({name: draw(USUAL[name]) for name in USUAL if name in body})
-        if poor and "file" in body:
-            body["file"] = draw(POOR)
-    if usual and case.path_parameters:
-        case.path_parameters["name"] = draw(st.sampled_from(["whisper-1", "fake", "nvidia/parakeet"]))
-    return case
-
-
-@st.composite
-def good_case(draw: st.DrawFn, operation: Any) -> Case:
-    """A request by the document alone, with audio and names that are there, and without the combinations that are refused."""
-    case: Case = draw(strategy_of(operation, schemathesis.GenerationMode.POSITIVE))
-    assert isinstance(case.body, dict)
-    case.body.update({name: draw(USUAL[name]) for name in USUAL if name in case.body})
-    if case.body.get("response_format", "json") != "json":
-        for name in ("stream", "include[]"):
-            case.body.pop(name, None)
-    return case
-
-
-def checked(client: Client, document: Document, case: Case) -> httpx.Response:
-    request = requests.Request(**case.as_transport_kwargs(base_url=str(client.base_url))).prepare()
-    headers: Any = list(request.headers.items())
-    body: Any = request.body
-    answer = client.request(str(request.method), str(request.url), headers=headers, content=body)
-    if answer.headers["content-type"].startswith("text/event-stream"):
-        # Many bodies, which schemathesis cannot know: for OpenAPI 3.1 an answer has one.
-        case.validate_response(answer, checks=CHECKS[:-1])
-        check_events(document, answer)
-    else:
-        case.validate_response(answer, checks=CHECKS)
-    return answer
-
-
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_every_answer_is_as_documented(client: Client, document: Document, schema: Any, method: str, path: str) -> None:
-    statuses: set[int] = set()
-
-    @settings(max_examples=EXAMPLES)
-    @given(case=any_case(schema[path][method]))
-    def ask(case: Case) -> None:
-        statuses.add(checked(client, document, case).status_code)
-
-    ask()
-    assert {200} | ({400} if method == "POST" else set()) <= statuses
-
-
-@pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS, "/transcribe"])
-def test_what_the_document_allows_is_accepted(client: Client, document: Document, schema: Any, path: str) -> None:
-    @settings(max_examples=EXAMPLES)
-    @given(case=good_case(schema[path]["POST"]))
-    def ask(case: Case) -> None:
-        answer = checked(client, document, case)
-        assert answer.status_code == 200, answer.text
-
-    ask()

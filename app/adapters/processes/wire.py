@@ -105,7 +105,7 @@ def unpacked(body: bytes | bytearray, kind: type[T]) -> T:
     """
     try:
         return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise WireError("a message cannot be read") from fault
 
 

@@ -135,9 +135,18 @@ def _parser(headers: Mapping[str, str], *, max_upload_mb: int) -> PushMultipartP
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise InvalidRequestError("the body must be multipart/form-data with a boundary")
     try:
-        return PushMultipartParser(options["boundary"], max_segment_count=_MOST_PARTS)
+        return _Parser(options["boundary"], max_segment_count=_MOST_PARTS)
     except (MultipartError, UnicodeError) as fault:
         raise InvalidRequestError("the form's boundary cannot be one") from fault
+
+
+class _Parser(PushMultipartParser):  # type: ignore[misc]  # multipart ships no types
+    """Refuses a bare line feed in a part's header always; by itself the parser does only where a piece ends within that line."""
+
+    def _on_segment_headerline(self, line: bytes) -> None:
+        if b"\n" in line:
+            raise MultipartError("a bare line feed in a part's header")
+        super()._on_segment_headerline(line)
 
 
 class _Reader:

@@ -158,7 +158,7 @@ def _chunking(form: Form) -> Chunking | None:
             asked = msgspec.json.decode(whole, type=VoiceActivity)
         else:
             asked = msgspec.convert(members, VoiceActivity, strict=False)
-    except msgspec.DecodeError as fault:  # of JSON, and of what it says
+    except (msgspec.DecodeError, RecursionError) as fault:  # of JSON, and of what it says
         raise InvalidRequestError(
             f"`chunking_strategy` must be `auto` or an object of type `server_vad`: {fault}", field="chunking_strategy"
         ) from fault
