@@ -21,7 +21,8 @@ from app.entrypoints.http.parameters import (
     read_transcription,
 )
 from app.entrypoints.websocket.plain_messages import Asked, read_choices, read_message, read_query
-from app.entrypoints.websocket.realtime_protocol import MOST_AUDIO_BYTES, Append, Configure, RealtimeProtocol, read_event
+from app.entrypoints.websocket.realtime_protocol import Append, Configure, RealtimeProtocol
+from app.entrypoints.websocket.realtime_reading import MOST_AUDIO_BYTES, read_event
 from app.entrypoints.websocket.realtime_session import live_rules, sound_of
 from app.entrypoints.websocket.realtime_updates import RefusedEventError, Served, first_config, updated_config
 

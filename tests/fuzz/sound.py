@@ -40,7 +40,8 @@ def decode(data: bytes) -> None:
     n_samples, was_truncated = 0, False
     with _limited_memory(), suppress(AudioRejectedError, MemoryError):
         for block in TorchaudioNormalizer().blocks(BytesIO(data), limits=_LIMITS):
-            assert (block.samples.dtype, block.samples.ndim) == (np.float32, 1)
+            assert block.samples.dtype == np.float32
+            assert block.samples.ndim == 1
             assert block.samples.size <= _LONGEST_BLOCK
             assert np.isfinite(block.samples).all()
             assert not was_truncated, "a block follows the last one"

@@ -33,7 +33,8 @@ from app.entrypoints.proxies import Proxies, read_address
 from app.entrypoints.rates import Rates
 from app.entrypoints.websocket.entrance import Entrance
 from app.entrypoints.websocket.sockets import REFUSED, RefusedError
-from app.settings import CONFIG_FILE, SettingsError, environment_of, read_settings
+from app.setting_sources import CONFIG_FILE, environment_of, read_settings
+from app.settings import SettingsError
 
 _KEY: Final = "sk-right"
 _KEYS_TOLD: Final = re.compile(r"line \d+ is not `name:sha256:<64 hex digits>`|it is no text in UTF-8|it is longer than \d+ bytes")

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ...settings import Settings, SettingsError, read_settings
+from ...setting_sources import read_settings
+from ...settings import Settings, SettingsError
 from . import checks_machine, checks_parts
 from .findings import Finding
 
