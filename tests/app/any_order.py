@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pytest
@@ -76,12 +75,12 @@ class Socket:
 class AnyOrder(RuleBasedStateMachine):
     """Clients of one service. When all are gone, nothing of them is left there, and nothing has failed."""
 
-    n_made = 0  # of all machines of this class
+    client: ClassVar[Client]
+    n_made: ClassVar = 0  # of all machines of this class
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self) -> None:
         super().__init__()
         type(self).n_made += 1
-        self.client = client
         self.sockets: list[Socket] = []
         self._n_tasks = self._tasks()
         self._capturing = capture_logs()
@@ -108,7 +107,7 @@ def hold(machine: type[AnyOrder], caplog: pytest.LogCaptureFixture, record_prope
     """Let clients talk in many ways; how many it were is in the report. No task may fail without anybody looking."""
     recognizer = FakeRecognizer(TEXT, fails_on=lambda clip: clip.samples.max() > 0.7)
     with serving(Settings(), recognizer=recognizer) as (client, _):
-        factory: Any = partial(machine, client)  # what is annotated as a class may be a function
-        run_state_machine_as_test(factory, settings=settings(max_examples=examples(8), stateful_step_count=20))
+        machine.client = client
+        run_state_machine_as_test(machine, settings=settings(max_examples=examples(8), stateful_step_count=20))
     record_property("examples", machine.n_made)
     assert not [record.getMessage() for record in caplog.records if record.name == "asyncio"]
