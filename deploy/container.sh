@@ -82,7 +82,7 @@ configured() { buildah inspect --type image "$image" | jq --raw-output ".Docker 
 need buildah; need jq; need curl; need unshare util-linux
 [[ $EUID -eq 0 ]] || fail "only root may mount and change root"
 log=$(mktemp); readonly log
-options=(--isolation chroot --layers --format docker --file Containerfile --tag "$image" --build-arg "REVISION=$(git rev-parse HEAD)")
+options=(--isolation chroot --format docker --file Containerfile --tag "$image" --build-arg "REVISION=$(git rev-parse HEAD)")
 if [[ ${1:-} == --debootstrap ]]; then
     shift
     need debootstrap; need uv
