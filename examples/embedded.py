@@ -4,10 +4,11 @@ python examples/embedded.py app/samples/hello.wav
 """
 
 import asyncio
+import os
 import sys
 import wave
 
-from parakeet_stt import Event, Final, LiveRules, Partial, Settings, SpeechToText, load
+from parakeet_stt import Event, Final, LiveRules, Partial, SpeechToText, load, read_settings
 
 
 async def tell(event: Event) -> None:
@@ -27,7 +28,7 @@ async def captions(speech: SpeechToText, path: str) -> None:
 
 
 def main(path: str) -> None:
-    with load(Settings(model="bundled")) as speech:
+    with load(read_settings({"STT_MODEL": "bundled", **os.environ})) as speech:
         print("file:", speech.hear(path).text)
         asyncio.run(captions(speech, path))
 

@@ -13,8 +13,8 @@ def dialled(keys: str) -> Clip:
     pieces = [np.zeros(time_s.size)]
     for key in keys:
         row, column = divmod(KEYS.index(key), 4)
-        tones = (np.sin(2 * np.pi * hz * time_s) for hz in (LOW_HZ[row], HIGH_HZ[column]))
-        pieces += [0.3 * sum(tones), np.zeros(time_s.size)]
+        low, high = (np.sin(2 * np.pi * hz * time_s) for hz in (LOW_HZ[row], HIGH_HZ[column]))
+        pieces += [0.3 * (low + high), np.zeros(time_s.size)]
     return Clip(np.concatenate(pieces).astype(np.float32))
 
 

@@ -1,5 +1,6 @@
 """The wheel, as another service installs it: no `app` in it, and none disturbed beside it."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -38,7 +39,7 @@ os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 import pytest
 sys.exit(pytest.main(["-c", "/dev/null", "--rootdir", ".", *sys.argv[1:]]))
 """
-_ASK_MOUNTED: Final = """
+_RUN_EXAMPLES: Final = """
 import os, sys, time
 import app
 from litestar.testing import TestClient
@@ -60,6 +61,7 @@ for name in ("mounted_in_starlette", "mounted_in_litestar"):
         with client.websocket_connect("/speech/ws") as socket:
             socket.send_text('{"type": "finish"}')
             print(name, socket.receive_json())
+__import__("embedded").main(sys.argv[1])
 print(app.OWNER)
 """
 
@@ -122,6 +124,12 @@ def test_importing_the_package_loads_nothing_and_its_names_load_no_model_runtime
     assert python(_IMPORT_BARE, path=[installed], cwd=tmp_path) == "[] []\n"
 
 
+def test_importing_the_package_is_quick(installed: Path, tmp_path: Path) -> None:
+    code = "from time import perf_counter as now; begun = now(); import parakeet_stt; print(now() - begun)"
+    took_s = min(float(python(code, path=[installed], cwd=tmp_path)) for _ in range(3))  # beside whatever else runs here
+    assert took_s < 0.15
+
+
 def test_each_adapter_comes_without_the_others(installed: Path, tmp_path: Path) -> None:
     others = {
         "SileroVoiceDetector": ("nemo", "av", "litestar", "dependency_injector", "structlog"),
@@ -132,11 +140,13 @@ def test_each_adapter_comes_without_the_others(installed: Path, tmp_path: Path) 
         assert python(code, path=[installed], cwd=tmp_path) == "[]\n", name
 
 
-def test_the_api_is_mounted_in_a_service_with_an_app_of_its_own(installed: Path, tmp_path: Path) -> None:
+def test_the_examples_run_in_a_service_with_an_app_of_its_own(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("OWNER = 'somebody else'\n")
-    told = python(_ASK_MOUNTED, str(ROOT / "app" / "samples" / "hello.wav"), path=[tmp_path, installed, EXAMPLES], cwd=tmp_path)
-    assert told.splitlines() == [
+    told = python(_RUN_EXAMPLES, str(ROOT / "app" / "samples" / "hello.wav"), path=[tmp_path, installed, EXAMPLES], cwd=tmp_path)
+    *lines, owner = told.splitlines()
+    assert owner == "somebody else"
+    assert lines[:10] == [
         "mounted_in_starlette 200 speech is at /speech",
         "mounted_in_starlette 200 {'status': 'ok'} 200 telephone-keys",
         "mounted_in_starlette 401 invalid_api_key",
@@ -147,8 +157,10 @@ def test_the_api_is_mounted_in_a_service_with_an_app_of_its_own(installed: Path,
         "mounted_in_litestar 401 invalid_api_key",
         "mounted_in_litestar 200 {'text': '', 'usage': {'type': 'duration', 'seconds': 3.42}}",
         "mounted_in_litestar {'status': 'finished'}",
-        "somebody else",
     ]
+    assert lines[10] == "file: "  # nobody presses telephone keys in it, but somebody speaks
+    assert all(re.fullmatch(r"\d\.\d-\d\.\d s: ", line) for line in lines[11:])
+    assert len(lines) > 11
 
 
 def test_the_example_of_a_recogniser_is_short_and_passes_the_contract_suite_that_is_shipped(

@@ -12,6 +12,7 @@ import app
 ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = ROOT / "app" / "__init__.py"
 DOCUMENT: Final = ROOT / "docs" / "embedding.md"
+REFERENCE: Final = ROOT / "docs" / "api-reference.md"
 
 
 def test_type_checkers_see_the_names_that_are_there() -> None:
@@ -28,6 +29,11 @@ def test_a_public_name_is_there_and_is_documented(name: str) -> None:
     assert getattr(app, name) is not None
     assert name in dir(app)
     assert re.search(rf"`{name}\b", DOCUMENT.read_text()), f"docs/embedding.md does not tell of {name}"
+
+
+def test_the_reference_has_each_public_name_once() -> None:
+    told = re.findall(r"^::: parakeet_stt\.(\w+)$", REFERENCE.read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(app.__all__)
 
 
 def test_another_name_is_refused_as_python_does() -> None:
