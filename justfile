@@ -14,7 +14,11 @@ serve *flags:
 
 # Run every test that needs neither a GPU nor the model hub
 test *arguments:
-    uv run pytest -m "not gpu and not hub and not deploy" {{arguments}}
+    uv run pytest -m "not gpu and not hub and not deploy and not cluster" {{arguments}}
+
+# Test replicas on a Ray cluster of several nodes on this machine, and end some of them; installs the extra `ray` (minutes)
+cluster-test *arguments:
+    uv run --extra ray pytest tests/cluster {{arguments}}
 
 # Check format, style, types and imports
 lint:

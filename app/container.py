@@ -1,6 +1,6 @@
 """The one place that knows both sides: which adapter fills which port."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from importlib import import_module
 from operator import attrgetter
@@ -15,6 +15,8 @@ from .adapters.nemo.device import describe_device
 from .adapters.nemo.recognizer import NemoRecognizer
 from .adapters.processes.confinement import landlock_version
 from .adapters.processes.normalizer import ProcessNormalizer
+from .adapters.ray.cluster import Plan, RayCluster
+from .adapters.ray.recognizer import RayRecognizer
 from .adapters.silero.detector import SileroVoiceDetector
 from .adapters.torchaudio.normalizer import TorchaudioNormalizer
 from .adapters.torchaudio.versions import ffmpeg_version
@@ -24,6 +26,7 @@ from .domain.engine import Engine
 from .domain.errors import ModelUnavailableError, SpeechError
 from .domain.ports import AudioNormalizer, DecodeLimits, Recognizer, VoiceDetector
 from .domain.transcriber import Transcriber, TranscriberRules
+from .setting_sources import environment_of, read_settings
 from .settings import Settings
 
 __all__ = [
@@ -35,10 +38,14 @@ __all__ = [
     "ffmpeg_version",
     "known_models",
     "landlock_version",
+    "replica_cluster",
+    "replica_plan",
+    "replica_recognizer",
 ]
 
 log = structlog.stdlib.get_logger()
 
+_OF_REPLICAS: Final = ("STT_MODEL", "STT_RECOGNIZER", "STT_DEVICE", "STT_PRECISION")  # no secret leaves for other machines
 _PORT: Final = ("facts", "configuration", "device_memory", "recognize")  # what a `Recognizer` has
 
 
@@ -68,8 +75,46 @@ def _decodes(normalizer: AudioNormalizer) -> bool:
     return not isinstance(normalizer, ProcessNormalizer) or normalizer.can_decode
 
 
-def _recognizer(settings: Settings) -> Recognizer:
-    """Build the recogniser that the settings name.
+def _recognizer(parts: ExitStack, settings: Settings) -> Recognizer:
+    """Build the recogniser that the settings name, or find its replicas, which are left when `parts` is closed."""
+    if not settings.replicas:
+        return _local_recognizer(settings)
+    recognizer = RayRecognizer(
+        RayCluster(settings.ray_address),
+        replicas=settings.replicas,
+        patience_s=settings.max_wait_s,
+        on_progress=_log_progress,
+        on_trouble=_log_trouble,
+    )
+    return parts.enter_context(closing(recognizer))
+
+
+def replica_plan(settings: Settings) -> Plan:
+    """Return what the replicas of `settings` are."""
+    environment = environment_of(settings)
+    return Plan(
+        factory=f"{__name__}:{replica_recognizer.__name__}",
+        environment={name: environment[name] for name in _OF_REPLICAS},
+        replicas=max(1, settings.replicas),
+        cpus=settings.replica_cpus,
+        gpus=settings.replica_gpus,
+        stuck_s=settings.stuck_s,
+        drain_s=settings.drain_s,
+    )
+
+
+def replica_cluster(settings: Settings) -> RayCluster:
+    """Return the cluster of `settings`, to start replicas on, count or end them."""
+    return RayCluster(settings.ray_address)
+
+
+def replica_recognizer(environment: Mapping[str, str]) -> Recognizer:
+    """Build the recogniser of a replica; called there, by the name that `replica_plan` gives it."""
+    return _local_recognizer(read_settings(environment))
+
+
+def _local_recognizer(settings: Settings) -> Recognizer:
+    """Build the recogniser that runs in this process.
 
     Raises:
         ModelUnavailableError: There is no such model or factory, or what the factory made is no recogniser.
@@ -143,7 +188,7 @@ class Container(containers.DeclarativeContainer):
         _decode_processes, parts=parts, settings=settings
     )
     decodes: providers.Provider[bool] = providers.Callable(_decodes, normalizer)  # whether files can be decoded at this moment
-    recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(_recognizer, settings)
+    recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(_recognizer, parts, settings)
     engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
         Engine,
         load=providers.Callable(_load_all, __self__).provider,

@@ -95,6 +95,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "float32", "bfloat16", "float16"],
         Meta(description="Of the model's weights: `auto`, `float32`, `bfloat16` or `float16`."),
     ] = "auto"
+    replicas: Annotated[
+        int,
+        Meta(
+            ge=0, le=1024,
+            description="Replicas of the model on a Ray cluster, which batches go to; 0: the model is in this process. Needs the"
+            " extra `ray`.",
+        ),
+    ] = 0  # fmt: skip
+    ray_address: Annotated[
+        str,
+        Meta(
+            pattern=r"^(auto|[A-Za-z0-9._-]+:\d{1,5})\Z",
+            description="Head of the Ray cluster (`host:port`), or `auto`; this machine must be part of the cluster either way.",
+        ),
+    ] = "auto"
+    replica_cpus: Annotated[float, Meta(ge=0, le=1024, description="CPU cores of each replica.")] = 1.0
+    replica_gpus: Annotated[
+        float, Meta(ge=0, le=64, description="GPUs of each replica; 0.5: two replicas share one, 0: it runs on CPU cores.")
+    ] = 0.0
     model_aliases: Annotated[tuple[str, ...], Meta(description="Further names the model answers to, separated by commas.")] = (
         "whisper-1",
         "gpt-4o-transcribe",

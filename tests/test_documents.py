@@ -242,7 +242,7 @@ def test_the_labels_of_the_container_say_what_the_project_says() -> None:
 def test_the_container_installs_and_lists_the_same_packages() -> None:
     asked = re.findall(r"uv (?:sync|export) .*", (ROOT / "Containerfile").read_text())
     assert len(asked) == 3
-    assert all("--frozen --no-dev --all-extras" in command for command in asked)
+    assert all("--frozen --no-dev --all-extras --no-extra ray" in command for command in asked)
 
 
 def test_the_limits_of_operations_are_told_as_they_are() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from .errors import DeviceFailedError, RecognitionError, SpeechError
+from .errors import DeviceFailedError, RecognitionError, SpeechError, UnavailableError
 from .pace import BatchReport, Pace, Stopwatch
 from .ports import Recognizer
 from .queue import Job
@@ -46,6 +46,12 @@ class Calls:
                 raise RecognitionError(f"the recogniser gave {len(results)} results for {len(jobs)} clips")
         except DeviceFailedError:
             raise
+        except UnavailableError as nobody:  # the halves would find nobody, either
+            self._report(jobs, began_s, failed=True)
+            self._on_failure(nobody)
+            for job in jobs:
+                job.settle(nobody)
+            return
         except Exception as failure:
             self._report(jobs, began_s, failed=True)
             if len(jobs) > 1:

@@ -14,7 +14,7 @@ from .batching import BatchRules, Moment, next_batch
 from .calls import Calls
 from .errors import ModelNotReadyError, ModelUnavailableError, OverloadedError, SpeechError
 from .pace import BatchReport
-from .ports import Options, Recognizer, RecognizerFacts
+from .ports import Options, Recognizer, RecognizerFacts, RemoteRecognizer
 from .queue import Answer, Job, Queue, QueueFacts
 
 State = Literal["loading", "ready", "failed", "broken", "closed"]
@@ -62,6 +62,7 @@ class Engine:
         self._state: State = "loading"
         self._loaded: Future[Recognizer] = Future()
         self._threads = [threading.Thread(target=self._begin, name="engine", daemon=True)]
+        self._check_remote: Callable[[], None] = lambda: None
         self._places = 1  # batches that really run at a time
         self._under_way: dict[int, tuple[float, Sequence[Job]]] = {}  # by thread: since when it calls the recogniser, with what
         self._live_sessions = 0
@@ -125,14 +126,24 @@ class Engine:
             raise self._not_ready()
         return self._loaded.result()
 
+    def check_ready(self) -> None:
+        """Tell whether anything can be recognised now.
+
+        Raises:
+            ModelNotReadyError: As `recognizer`.
+            UnavailableError: The recogniser is loaded, and the machines it needs cannot be reached at the moment.
+        """
+        self.recognizer()
+        self._check_remote()
+
     def check_room(self) -> None:
         """Refuse another file early, before it costs anything.
 
         Raises:
-            ModelNotReadyError: As `submit`.
+            UnavailableError: As `check_ready`.
             OverloadedError: It would wait too long.
         """
-        self.recognizer()
+        self.check_ready()
         if (lasts_s := self.queue_lasts_s) > self._max_wait_s:
             told = f"the queue lasts {lasts_s:.0f} s, longer than the {self._max_wait_s:g} s that a file may wait; try again later"
             raise OverloadedError(told, retry_after_s=self._retry_after_s())
@@ -153,6 +164,7 @@ class Engine:
 
         Raises:
             ModelNotReadyError: The model is loading, has failed, or the engine is closed.
+            UnavailableError: As `check_ready`, of a file that begins.
             OverloadedError: The queue is full, or a file would wait too long.
         """
         if not (admitted or live):
@@ -213,6 +225,8 @@ class Engine:
         except BaseException as failure:
             self._fail(failure)
             return
+        if isinstance(recognizer, RemoteRecognizer):
+            self._check_remote = recognizer.check_reachable
         owners = [
             threading.Thread(target=self._own, args=(recognizer,), name=f"engine-{i}", daemon=True)
             for i in range(1, recognizer.facts.max_concurrent_batches)

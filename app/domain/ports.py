@@ -1,7 +1,7 @@
 """What the service needs from the outside, in its own words. The contract suites check what these docstrings promise."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 
@@ -63,8 +63,36 @@ class Recognizer(Protocol):
 
         Raises:
             DeviceFailedError: The device is lost; no later call will succeed.
+            UnavailableError: Nothing can take the batch now; whoever waits is told so, and its halves are not tried.
             Exception: Anything else fails this batch alone, out of memory among it; the engine tries its halves.
         """
+
+
+class ReplicaNumbers(msgspec.Struct, frozen=True, kw_only=True):
+    """What one replica has done for this process, counted by it."""
+
+    replica: str
+    done: int = 0  # batches
+    failed: int = 0  # batches that its recogniser failed on
+    run_s: float = 0.0  # seconds that its recogniser took in all
+
+
+@runtime_checkable
+class RemoteRecognizer(Protocol):
+    """What a `Recognizer` has beside the rest if its model is on machines that come and go."""
+
+    def check_reachable(self) -> None:
+        """Tell at once, on whatever thread asks, whether a batch could be taken now.
+
+        Raises:
+            UnavailableError: It could not; the engine refuses what is new until it could.
+        """
+
+    def n_running(self) -> int:
+        """Return how many replicas run, by the last that was heard of it."""
+
+    def replicas(self) -> Sequence[ReplicaNumbers]:
+        """Return what those did that this process had answers from lately; any thread may ask, at any time."""
 
 
 class VoiceStream(Protocol):

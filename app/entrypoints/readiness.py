@@ -23,11 +23,12 @@ class ReadyCheck:
 
         Raises:
             GoingDownError: The service goes down.
-            ModelNotReadyError: The model is still loading, or has failed.
+            ModelNotReadyError: The model is still loading, has failed, or is where it cannot be reached at the moment.
             OverloadedError: No file can be decoded.
         """
         if self._drain.begun:
             raise going_down()
+        self._engine.check_ready()
         recognizer = self._engine.recognizer()
         if not self._decodes():
             raise OverloadedError("no process that decodes files can be started; the log tells why", retry_after_s=_RETRY_S)

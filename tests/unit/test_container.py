@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from dependency_injector import providers
 
-from app.container import Container
+from app.container import Container, replica_plan, replica_recognizer
 from app.domain.audio import Clip
 from app.domain.engine import Engine
 from app.domain.errors import ModelUnavailableError
@@ -71,7 +72,7 @@ def test_importing_and_wiring_load_no_model_runtime() -> None:
     code = (
         "import sys; from app.container import Container; from app.entrypoints.app import create_app; "
         "from app.settings import Settings; create_app(Container(settings=Settings())); "
-        "print([name for name in ('torch', 'torchaudio', 'nemo', 'silero_vad', 'av') if name in sys.modules])"
+        "print([name for name in ('torch', 'torchaudio', 'nemo', 'silero_vad', 'av', 'ray') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (found.stdout.strip(), found.stderr) == ("[]", "")
@@ -86,6 +87,22 @@ def test_a_recogniser_of_another_make_is_built_from_the_settings() -> None:
     assert isinstance(recognizer, FakeRecognizer)
     (heard,) = recognizer.recognize([Clip(np.ones(16_000, np.float32))], [Options()])
     assert heard.text == "mine"
+
+
+def test_replicas_get_the_settings_of_the_model_and_no_secret() -> None:
+    plan = replica_plan(Settings(replicas=3, recognizer=f"{__name__}:made_here", model="mine", api_keys=("secret",)))
+    assert set(plan.environment) == {"STT_MODEL", "STT_RECOGNIZER", "STT_DEVICE", "STT_PRECISION"}
+    assert plan.replicas == 3
+    assert plan.factory == f"{replica_recognizer.__module__}:replica_recognizer"
+    made = replica_recognizer(plan.environment)
+    assert isinstance(made, FakeRecognizer)
+    assert made.recognize([Clip(np.ones(16_000, np.float32))], [Options()])[0].text == "mine"
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="the extra `ray` is installed")
+def test_replicas_without_their_extra_are_refused_with_what_to_install() -> None:
+    with pytest.raises(ModelUnavailableError, match=r"parakeet-stt\[ray\]"):
+        Container(settings=Settings(replicas=1)).recognizer()
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,46 @@ from app.domain.errors import (
     RecognitionError,
 )
 from app.domain.pace import BatchReport
-from app.domain.ports import DeviceMemory, Options, Recognizer, RecognizerFacts
+from app.domain.ports import DeviceMemory, Options, Recognizer, RecognizerFacts, ReplicaNumbers
 from app.domain.transcript import Transcript
 from app.testing.recognizers import FAKE_FACTS, FakeRecognizer, GatedRecognizer
 
 PATIENCE_S: Final = 30.0  # no test waits for this long unless it fails
 OPTIONS: Final = Options()
+
+
+class AbsentRecognizer:
+    """A fake on another machine, which is not there while `absent`."""
+
+    def __init__(self) -> None:
+        self.inner = FakeRecognizer(says_its_size)
+        self.absent = False
+        self.n_calls = 0
+
+    @property
+    def facts(self) -> RecognizerFacts:
+        return self.inner.facts
+
+    def configuration(self) -> Mapping[str, Any]:
+        return self.inner.configuration()
+
+    def device_memory(self) -> DeviceMemory | None:
+        return self.inner.device_memory()
+
+    def check_reachable(self) -> None:
+        if self.absent:
+            raise ModelNotReadyError("nobody is there", retry_after_s=7)
+
+    def n_running(self) -> int:
+        return 0 if self.absent else 1
+
+    def replicas(self) -> Sequence[ReplicaNumbers]:
+        return ()
+
+    def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        self.n_calls += 1
+        self.check_reachable()
+        return self.inner.recognize(clips, options)
 
 
 class MiscountingRecognizer:
@@ -612,3 +646,28 @@ def test_a_file_that_would_wait_too_long_by_the_measured_pace_is_refused_and_liv
     wait(taken, PATIENCE_S)
     engine.check_room()
     engine.close()
+
+
+def test_while_the_recogniser_is_away_what_is_new_is_refused_and_it_recovers() -> None:
+    recognizer = AbsentRecognizer()
+    with running(recognizer) as engine:
+        recognizer.absent = True
+        for ask in (engine.check_ready, engine.check_room, lambda: engine.submit(clip_of(1), OPTIONS)):
+            with pytest.raises(ModelNotReadyError, match="nobody is there"):
+                ask()
+        assert engine.state == "ready", "no other process would do better"
+        recognizer.absent = False
+        assert engine.submit(clip_of(3), OPTIONS).result(PATIENCE_S).text == "n3"
+
+
+def test_a_batch_that_finds_nobody_is_answered_so_and_is_not_halved() -> None:
+    recognizer, failures = AbsentRecognizer(), list[BaseException]()
+    with running(recognizer, linger_s=0.2, failures=failures) as engine:
+        recognizer.absent = True
+        answers = [engine.submit(clip_of(n), OPTIONS, admitted=True) for n in (1, 2, 3)]
+        wait(answers, PATIENCE_S)
+    for answer in answers:
+        told = answer.exception()
+        assert isinstance(told, ModelNotReadyError)
+        assert told.retry_after_s == 7
+    assert recognizer.n_calls == len(failures) <= len(answers)

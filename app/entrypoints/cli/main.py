@@ -8,11 +8,12 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from ...setting_sources import Found, find_settings
-from ...settings import SettingsError, fields, help_of
+from ...settings import Settings, SettingsError, fields, help_of
 
 _OF_THE_MODEL: Final = ("model", "recognizer", "device", "precision")
 _OF_FILES: Final = (*_OF_THE_MODEL, "max_upload_mb", "max_audio_s", "single_pass_s", "window_s", "log_level")
 _OF_LIVE: Final = (*_OF_THE_MODEL, "max_audio_s", "live_utterance_s", "live_backlog_s", "log_level")
+_OF_REPLICAS: Final = (*_OF_THE_MODEL, "replicas", "ray_address", "replica_cpus", "replica_gpus", "stuck_s", "drain_s")
 _SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the flag is stronger."
 _DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
 _TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."
@@ -21,6 +22,7 @@ _MODELS: Final = "Show what can be served: the configured model (*), the bundled
 _DOCTOR: Final = (
     "Look at all that `serve` would need with these settings, and say what to do where it is missing; 1 if it must be done."
 )
+_REPLICAS: Final = "Start the replicas of the model on a Ray cluster, or others in their places; count them; or end them."
 _COMPLETION: Final = "Print a script that completes commands and flags in a shell."
 _KEY: Final = (
     "Make an API key. The key, which is told this once, goes to standard error; its line for the file that STT_API_KEYS_FILE names"
@@ -64,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
     _add_json(_add_command(commands, "models", _MODELS, {}, of=("model", "recognizer")))
     _add_json(_add_command(commands, "doctor", _DOCTOR, {}))
     _add_forms(_add_command(commands, "settings", _SETTINGS, {}))
+    replicas = _add_command(commands, "replicas", _REPLICAS, {}, of=_OF_REPLICAS)
+    replicas.add_argument("action", choices=("deploy", "status", "delete"))
     key = commands.add_parser("key", help=_KEY.partition(".")[0] + ".", description=_KEY)
     key.set_defaults(defaults={})
     key.add_argument("name", metavar="NAME", help="what the log calls it: letters, digits, `.`, `-` and `_`")
@@ -114,10 +118,21 @@ def _run(command: str, given: dict[str, Any], found: Found) -> int:
             from .listen import ListenArguments, listen
 
             return listen(ListenArguments(**given), settings)
+        case _:
+            return _run_of_operators(command, given, settings)
+
+
+def _run_of_operators(command: str, given: dict[str, Any], settings: Settings) -> int:
+    """Run the service, or what tells or readies what it needs."""
+    match command:
         case "models":
             from .models import models
 
             return models(settings, as_json=given["json"])
+        case "replicas":
+            from .replicas import replicas
+
+            return replicas(given["action"], settings)
         case _:
             from .serve import serve
 

@@ -34,6 +34,6 @@ async def health(engine: NamedDependency[Engine]) -> Health:
 
 @get("/readyz", responses=error_responses(503), tags=["health"])
 async def readiness(ready: NamedDependency[ReadyCheck]) -> Readiness:
-    """Say that the model is loaded and warm; 503 while it is not, while no file can be decoded, and once the service goes down."""
+    """Say that the model is loaded and warm; 503 while it is not or is away, no file can be decoded, or the service goes down."""
     facts = ready.recognizer().facts
     return Readiness(model=facts.model_id, device=facts.device, precision=facts.precision)

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from ...domain.engine import Engine
+from ...domain.ports import RemoteRecognizer
 from ..readiness import ReadyCheck
 
 DISTRIBUTION: Final = "parakeet-stt"
@@ -39,6 +40,13 @@ class ServedFacts(Collector):
         used = GaugeMetricFamily("stt_device_memory_used_bytes", "Memory of the device in use, by any process; none on a CPU.")
         total = GaugeMetricFamily("stt_device_memory_total_bytes", "Memory that the device has; none on a CPU.")
         reserved = GaugeMetricFamily("stt_device_memory_reserved_bytes", "What this process holds of it; none on a CPU.")
+        running = GaugeMetricFamily("stt_replicas_running", "Replicas of the model that run; none where it is in this process.")
+        batches = CounterMetricFamily(
+            "stt_replica_batches", "Batches that a replica ran for this process.", labels=("replica", "outcome")
+        )
+        run = CounterMetricFamily(
+            "stt_replica_run_seconds", "What a replica's model took for this process, without the way.", labels=("replica",)
+        )
         if self._engine.state == "ready":
             recognizer = self._engine.loaded.result()
             facts = recognizer.facts
@@ -47,4 +55,10 @@ class ServedFacts(Collector):
                 used.add_metric((), memory.used_bytes)
                 total.add_metric((), memory.total_bytes)
                 reserved.add_metric((), memory.reserved_bytes)
-        yield from (model, used, total, reserved)
+            if isinstance(recognizer, RemoteRecognizer):
+                running.add_metric((), recognizer.n_running())
+                for numbers in recognizer.replicas():
+                    batches.add_metric((numbers.replica, "done"), numbers.done)
+                    batches.add_metric((numbers.replica, "failed"), numbers.failed)
+                    run.add_metric((numbers.replica,), numbers.run_s)
+        yield from (model, used, total, reserved, running, batches, run)

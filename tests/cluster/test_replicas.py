@@ -1,0 +1,41 @@
+"""Replicas on a cluster keep the promises of a recogniser in this process."""
+
+import msgspec
+import pytest
+
+from app.domain.audio import Clip
+from app.domain.ports import Options, Recognizer
+from app.testing.contracts import RecognizerContract
+from app.testing.ruler import RULER_FACTS, RulerWord, encode_words
+from bench.ruler_service import said, text_of
+
+from .conftest import Scene
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)  # Ray's own
+
+
+class TestReplicas(RecognizerContract):
+    @pytest.fixture
+    def recognizer(self, scene: Scene) -> Recognizer:
+        return scene.recognizer()
+
+    @pytest.fixture
+    def spoken(self) -> Clip:
+        starts = range(1_000, 40_000, 7_000)
+        return encode_words([RulerWord(number=i, start_sample=at, n_samples=5_001) for i, at in enumerate(starts)], 3.0)
+
+
+def test_the_replicas_of_the_settings_are_found_and_asked(scene: Scene) -> None:
+    recognizer = scene.recognizer(replicas=3)
+    assert recognizer.facts == msgspec.structs.replace(RULER_FACTS, max_concurrent_batches=3, device="ray: cpu")
+    assert [found.text for found in recognizer.recognize([said(1, 2), said(7)], [Options()] * 2)] == [text_of(1, 2), text_of(7)]
+
+
+@pytest.mark.usefixtures("scene")
+def test_replicas_have_the_processors_of_the_settings() -> None:
+    import ray
+
+    held = {name: ray.cluster_resources()[name] - ray.available_resources()[name] for name in ("CPU", "GPU")}
+    assert held == {"CPU": pytest.approx(2 * 0.5), "GPU": pytest.approx(2 * 0.25)}
