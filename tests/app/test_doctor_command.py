@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError
 from typing import Any, Final
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_model_that_cannot_be_had_is_a_failure(flag: str, value: str, told: st
     assert told in capsys.readouterr().out
     found = next(checks_parts.model(Settings(**{flag: value})))  # type: ignore[arg-type]
     assert (found.state, told in found.told) == ("failure", True)
+
+
+def test_of_replicas_ray_is_needed_here_and_neither_a_model_nor_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version_without_ray(name: str) -> str:
+        if name == "ray":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    settings = Settings(replicas=2, model="/no/such.nemo", device="cuda:99")
+    assert list(checks_parts.device(settings)) == []
+    assert (only(checks_parts.model, settings).state, "replicas status" in only(checks_parts.model, settings).told) == ("ok", True)
+    monkeypatch.setattr(checks_parts, "version", version_without_ray)
+    *_, found = checks_parts.packages(settings)
+    assert (found.state, found.told, "server,ray]" in found.fix) == ("failure", "not installed: ray", True)
+    assert all(other.state == "ok" for other in checks_parts.packages(Settings()))
 
 
 def test_models_tells_the_configured_one_first(capsys: pytest.CaptureFixture[str]) -> None:

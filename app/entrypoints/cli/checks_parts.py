@@ -19,18 +19,19 @@ INSTALL: Final = "pip install 'parakeet-stt[nemo,silero,torchaudio,server]'"
 _WANTED: Final = ("torch", "nemo_toolkit", "silero-vad", "av", "litestar", "granian", "dependency-injector", "structlog", "httpx")
 
 
-def packages(_settings: Settings) -> Iterator[Finding]:
+def packages(settings: Settings) -> Iterator[Finding]:
     """Tell the versions, and which packages are missing."""
     yield Finding(topic="python", told=f"{platform.python_version()} at {sys.executable}")
     found, missing = [f"parakeet-stt {version('parakeet-stt')}"], []
-    for name in _WANTED:
+    for name in (*_WANTED, "ray") if settings.replicas else _WANTED:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
     yield Finding(topic="packages", told=", ".join(found))
     if missing:
-        yield Finding(topic="packages", state="failure", told=f"not installed: {', '.join(missing)}", fix=INSTALL)
+        fix = INSTALL.replace("server", "server,ray") if settings.replicas else INSTALL
+        yield Finding(topic="packages", state="failure", told=f"not installed: {', '.join(missing)}", fix=fix)
 
 
 def named_files(settings: Settings) -> Iterator[Finding]:
@@ -46,10 +47,10 @@ def named_files(settings: Settings) -> Iterator[Finding]:
 
 
 def device(settings: Settings) -> Iterator[Finding]:
-    """Choose the device as the service does."""
+    """Choose the device as the service does; that of replicas is on other machines."""
     from ...container import device_entry
 
-    if settings.recognizer != "nemo":
+    if settings.recognizer != "nemo" or settings.replicas:
         return
     try:
         found = device_entry(settings)
@@ -65,10 +66,13 @@ def device(settings: Settings) -> Iterator[Finding]:
 
 
 def model(settings: Settings) -> Iterator[Finding]:
-    """Look for the model and for room for it, without opening it."""
+    """Look for the model and for room for it, without opening it; nobody is asked about replicas."""
     from ...container import cache_entry, configured_model
     from .models import size_of
 
+    if settings.replicas:
+        yield Finding(topic="model", told="in replicas on a Ray cluster; `parakeet-stt replicas status` tells whether any run")
+        return
     entry = configured_model(settings, check=True)
     told, size = f"{entry.model} ({entry.place})", size_of(entry.size_bytes)
     if entry.place == "nowhere":
