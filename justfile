@@ -108,6 +108,10 @@ soak *flags:
 vanishing *flags:
     uv run python -m bench.vanishing {{flags}}
 
+# Send hundreds of hostile files, requests and sessions, and see that each gets the answer it must (minutes)
+hostile *flags:
+    uv run python -m bench.hostile {{flags}}
+
 # Compare the latencies of honest requests with and without hundreds of slow clients (minutes)
 slow-clients *flags:
     uv run python -m bench.slow {{flags}}

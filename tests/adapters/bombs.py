@@ -63,10 +63,15 @@ def _ogg_page(
     body = b"".join(packets)
     body += bytes(max(0, fill - len(body)))
     head = b"OggS\0" + struct.pack("<BqIII", 2 * first | continued, granule, 1, 0, 0) + bytes([len(sizes)]) + sizes
+    return head[:22] + struct.pack("<I", ogg_checksum(head + body)) + head[26:] + body
+
+
+def ogg_checksum(page: bytes) -> int:
+    """Return the checksum of a page in which its own is zero (RFC 3533, section 6)."""
     crc = 0
-    for byte in head + body:
+    for byte in page:
         crc = (crc << 8 ^ _OGG_CRC[crc >> 24 ^ byte]) & 0xFFFFFFFF
-    return head[:22] + struct.pack("<I", crc) + head[26:] + body
+    return crc
 
 
 def _flac_frame(number: int, n_block: int, channels: int) -> bytes:

@@ -1,0 +1,1 @@
+"""Files, requests and sessions that mean harm, each with the answer it must get: `just hostile`."""
