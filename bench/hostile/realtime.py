@@ -84,7 +84,8 @@ def _events() -> Iterator[Case]:
 
 
 def _audio() -> Iterator[Case]:
-    for value in (None, 1, [], "!!!!", "AAA", "AA==AAAA", "-_-_", "AAAA AAAA", "\u00e4\u00f6"):
+    values: tuple[object, ...] = (None, 1, [], "!!!!", "AAA", "AA==AAAA", "-_-_", "AAAA AAAA", "\u00e4\u00f6")
+    for value in values:
         data = json.dumps({"type": "input_audio_buffer.append", "audio": value}).encode()
         yield _event(f"audio: {value!a}", data, "invalid_value", "audio")
     yield _event("audio: half a surrogate", b'{"type": "input_audio_buffer.append", "audio": "\\ud800"}', "invalid_event")

@@ -75,12 +75,7 @@ class Runner:
         return Outcome(verdicts=verdicts, faults=faults, before=before, after=after, seconds=time.monotonic() - began_s)
 
     def _alone(self, case: Case) -> Verdict:
-        try:  # TEMP
-            sent = case.build()  # TEMP
-        except Exception as e:  # TEMP
-            v = Verdict(case=case, faults=(f"BUILD {e!r}",), seconds=0.0)  # TEMP
-            self._on_verdict(v)  # TEMP
-            return v  # TEMP
+        sent = case.build()
         with Rise(self._victim) as rise:
             verdict = asyncio.run(self._sent(case, sent))
         faults = list(verdict.faults)
