@@ -1,10 +1,8 @@
 """Does everything that means harm get the answer it must, and does nobody else notice? `just hostile`
 
-`python -m bench.hostile` sends hundreds of files, requests and sessions, each of them wrong in a way of its own,
-to the service with
-the bundled model,
-and compares each answer with the one that the documents promise. After each it looks for tracebacks in the log and
-asks for a text that it knows; in the end it looks for what is left.
+`python -m bench.hostile` sends hundreds of files, requests and sessions, each of them wrong in a way of its own, to the
+service with the bundled model, and compares each answer with the one that the documents promise. After each it looks for
+tracebacks in the log and asks for a text that it knows; in the end it looks for what is left.
 """
 
 import argparse
