@@ -1,6 +1,7 @@
 """Clients that say anything in any order, and leave at any moment: what the tests of both live protocols share."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
 from litestar.exceptions import WebSocketDisconnect
 from litestar.testing import WebSocketTestSession
 from structlog.testing import capture_logs
@@ -50,7 +51,7 @@ def anything(names: Sequence[str], words: Sequence[str]) -> st.SearchStrategy[An
     return st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=6)
 
 
-class Socket:
+class Socket(ABC):
     """One client's socket."""
 
     def __init__(self, client: Client, path: str) -> None:
@@ -67,6 +68,10 @@ class Socket:
             return closed
         return message
 
+    @abstractmethod
+    def end(self) -> None:
+        """Finish, and check all that was told."""
+
     def leave(self) -> None:
         """Go, whatever is under way."""
         self._session.__exit__(None, None, None)
@@ -77,6 +82,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     client: ClassVar[Client]
     n_made: ClassVar = 0  # of all machines of this class
+    talks: Any = Bundle("talks")  # sockets that are open
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,6 +91,19 @@ class AnyOrder(RuleBasedStateMachine):
         self._n_tasks = self._tasks()
         self._capturing = capture_logs()
         self._logs = self._capturing.__enter__()
+
+    @rule(talk=consumes(talks))
+    def leave(self, talk: Socket) -> None:
+        self.sockets.remove(talk)
+        talk.leave()
+
+    @rule(talk=consumes(talks))
+    def finish(self, talk: Socket) -> None:
+        self.sockets.remove(talk)
+        try:
+            talk.end()
+        finally:
+            talk.leave()
 
     def _tasks(self) -> int:
         return self.client.blocking_portal.call(lambda: len(asyncio.all_tasks()))
@@ -103,11 +122,11 @@ class AnyOrder(RuleBasedStateMachine):
         assert not failed
 
 
-def hold(machine: type[AnyOrder], caplog: pytest.LogCaptureFixture, record_property: Callable[[str, object], None]) -> None:
-    """Let clients talk in many ways; how many it were is in the report. No task may fail without anybody looking."""
+def hold(machine: type[AnyOrder], caplog: pytest.LogCaptureFixture, record_property: Callable[[str, object], None]) -> list[str]:
+    """Let clients talk in many ways; how many it were is in the report. Return what failed without anybody looking."""
     recognizer = FakeRecognizer(TEXT, fails_on=lambda clip: clip.samples.max() > 0.7)
     with serving(Settings(), recognizer=recognizer) as (client, _):
         machine.client = client
         run_state_machine_as_test(machine, settings=settings(max_examples=examples(8), stateful_step_count=20))
     record_property("examples", machine.n_made)
-    assert not [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    return [record.getMessage() for record in caplog.records if record.name == "asyncio"]

@@ -44,6 +44,7 @@ def test_a_client_that_leaves_while_its_recording_is_held_back_is_noticed_before
             wait_until(lambda: numbers_of(client)["stt_queue_items"] > 30)
             recording.close()
             wait_until(lambda: numbers_of(client) == {"stt_live_sessions": 0, "stt_queue_items": 0})
+        assert not gated.let_go.is_set()
         gated.let_go.set()
 
 
