@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
         SpeechError,
         UnavailableError,
     )
-    from .domain.live import LiveRules
     from .domain.live_events import Event, Failed, Final, HandedOver, Idle, Partial, Started, Stopped
+    from .domain.live_rules import LiveRules
     from .domain.pcm import Encoding
     from .domain.ports import (
         AudioNormalizer,
@@ -141,7 +141,6 @@ _PLACES: Constant = {
         "SpeechError",
         "UnavailableError",
     ),
-    ".domain.live": ("LiveRules",),
     ".domain.live_events": (
         "Event",
         "Failed",
@@ -152,6 +151,7 @@ _PLACES: Constant = {
         "Started",
         "Stopped",
     ),
+    ".domain.live_rules": ("LiveRules",),
     ".domain.pcm": ("Encoding",),
     ".domain.ports": (
         "AudioNormalizer",

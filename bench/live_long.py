@@ -21,7 +21,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from app.adapters.torchaudio.normalizer import TorchaudioNormalizer
 from app.domain.audio import MODEL_RATE_HZ, Samples
-from app.domain.live import LiveRules, LiveSession, Sound
+from app.domain.live import LiveSession
+from app.domain.live_rules import LiveRules, Sound
 from app.domain.transcript import Word
 from app.domain.voice_activity import SpanRules
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.domain.live import LiveRules
+from app.domain.live_rules import LiveRules
 
 from .goals import Goal
 

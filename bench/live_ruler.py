@@ -12,7 +12,8 @@ from app.adapters.torchaudio.normalizer import TorchaudioNormalizer
 from app.domain.audio import MODEL_RATE_HZ, Samples
 from app.domain.batching import BatchRules
 from app.domain.engine import Engine
-from app.domain.live import LiveRules, LiveSession, Sound
+from app.domain.live import LiveSession
+from app.domain.live_rules import LiveRules, Sound
 from app.testing.fakes import FakeVoiceDetector
 from app.testing.ruler import HIGHEST_NUMBER, RulerRecognizer, RulerWord, encode_words
 

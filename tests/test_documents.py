@@ -13,7 +13,7 @@ from openai.types.audio.transcription_create_params import TranscriptionCreatePa
 from openai.types.realtime import RealtimeClientEvent
 
 from app.domain.errors import InvalidRequestError, SpeechError
-from app.domain.live import LiveRules
+from app.domain.live_rules import LiveRules
 from app.domain.pcm import Encoding
 from app.entrypoints.cli.serve import MARGIN_S
 from app.entrypoints.cli.settings import page

@@ -8,43 +8,23 @@ point, and both sides hear some seconds across the cut: a word belongs to the si
 from collections import deque
 from typing import Final as Constant
 
-import msgspec
-
 from .audio import MODEL_RATE_HZ, SHORTEST_CLIP_S, Clip, Samples
 from .errors import EmptyBufferError, SpeechError
 from .listening import Listener, SpeechEnded, SpeechPaused
 from .live_events import Event, Failed, Final, HandedOver, Idle, Partial, Request, Started, Step, Stopped
-from .pcm import Encoding, PcmReader
-from .ports import Options, Resampler, VoiceDetector
+from .live_rules import LiveRules, Sound
+from .pcm import PcmReader
+from .ports import VoiceDetector
 from .seams import HeardWord, continuing, heard_words
 from .track import Track
 from .transcript import Transcript
 from .utterance import Utterance, Window
-from .voice_activity import SpanRules
 from .windows import OVERLAP_S
 
 _LEAST_NEW_S: Constant = 0.1  # of sound that no partial has heard yet: less is not worth the next one
 _LATENCIES_APART: Constant = 2.0  # partials begin this many times their own latency apart: a busy machine has fewer of them
 _PARTIAL_WINDOW_S: Constant = 8.0  # a partial that would hear more leaves out what is stable; chosen
 _KEPT_WORDS: Constant = 8  # of what was said before a cut: enough to know them again after it
-
-
-class LiveRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How one session is heard; the client chooses, within what the way in allows."""
-
-    spans: SpanRules | None = SpanRules(least_silence_s=0.5, pad_before_s=0.3)  # where utterances end; None: by `commit` alone
-    longest_s: float = 30.0  # of an utterance; the recogniser's longest clip may be shorter
-    partials: bool = False
-    partial_every_s: float = 0.2  # at best
-    idle_s: float | None = None  # tell when nobody has spoken for this long, in seconds of the session's sound
-    options: Options = Options()
-
-
-class Sound(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What the client sends: one channel in an encoding, and what brings it to `MODEL_RATE_HZ`."""
-
-    encoding: Encoding
-    resampler: Resampler
 
 
 class LiveSession:

@@ -11,7 +11,7 @@ import structlog
 
 from ..container import Container, embedded
 from ..domain.cancel import CancelToken
-from ..domain.live import LiveRules
+from ..domain.live_rules import LiveRules
 from ..domain.pcm import Encoding
 from ..domain.ports import RecognizerFacts
 from ..domain.transcriber import FileOptions, Part, Transcriber

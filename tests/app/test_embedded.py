@@ -11,9 +11,9 @@ import pytest
 
 from app.domain.cancel import CancelToken
 from app.domain.errors import AudioRejectedError, CancelledError, ModelUnavailableError
-from app.domain.live import LiveRules
 from app.domain.live_events import Event
 from app.domain.live_events import Final as FinalEvent
+from app.domain.live_rules import LiveRules
 from app.entrypoints.embedded import SpeechToText, load
 from app.settings import Settings
 from app.testing.recognizers import FakeRecognizer

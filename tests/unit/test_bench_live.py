@@ -16,8 +16,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from app.domain.audio import MODEL_RATE_HZ
-from app.domain.live import LiveRules, LiveSession, Sound
+from app.domain.live import LiveSession
 from app.domain.live_events import Request
+from app.domain.live_rules import LiveRules, Sound
 from app.domain.transcript import Transcript, Word
 from app.testing.fakes import FakeNormalizer, FakeVoiceDetector
 from app.testing.ruler import RulerRecognizer, RulerWord, encode_words

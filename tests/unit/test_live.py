@@ -15,9 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from app.domain.audio import MODEL_RATE_HZ, Samples
 from app.domain.errors import EmptyBufferError, RecognitionError
-from app.domain.live import LiveRules, LiveSession, Sound
+from app.domain.live import LiveSession
 from app.domain.live_events import Event, Failed, HandedOver, Idle, Partial, Request, Started, Step, Stopped
 from app.domain.live_events import Final as Said
+from app.domain.live_rules import LiveRules, Sound
 from app.domain.ports import Recognizer
 from app.domain.transcript import Transcript
 from app.domain.voice_activity import SpanRules

@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 
 from ...domain.engine import Engine
 from ...domain.errors import OverloadedError, SpeechError
-from ...domain.live import LiveRules, LiveSession, Sound
+from ...domain.live import LiveSession
 from ...domain.live_events import Event, Request, Step
+from ...domain.live_rules import LiveRules, Sound
 from ...domain.pcm import Encoding
 from ...domain.ports import AudioNormalizer, VoiceDetector
 from ...domain.queue import Answer

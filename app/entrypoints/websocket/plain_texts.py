@@ -2,8 +2,8 @@
 
 from typing import Final as Constant
 
-from ...domain.live import LiveRules
 from ...domain.live_events import Event, Failed, Final, HandedOver, Partial, Started
+from ...domain.live_rules import LiveRules
 from ...domain.ports import Options
 from ...domain.transcript import Transcript
 from ...domain.voice_activity import SpanRules

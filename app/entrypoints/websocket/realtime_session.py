@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from ...domain.live import LiveRules
+from ...domain.live_rules import LiveRules
 from ...domain.pcm import Encoding
 from ...domain.ports import Options
 from ...domain.voice_activity import SpanRules
