@@ -17,6 +17,7 @@ from bench.service import free_port, other_variables, wait_until_ok
 
 CONSOLE_SCRIPT: Final = Path(sys.executable).parent / "parakeet-stt"
 RULER: Final = (sys.executable, "-m", "bench.ruler_service")  # real but for the model, which reads words out of samples
+running: Final[list["Service"]] = []  # what runs now: a test that fails shows their logs
 _PATIENCE_S: Final = 240.0  # NeMo takes 6 to 12 s to import on an idle machine; no test is about that
 
 
@@ -70,9 +71,12 @@ def running_service(
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(started, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        url = f"{'https' if trust else 'http'}://127.0.0.1:{port}"
+        running.append(service := Service(url=url, trust=trust, process=process, log_path=log_path))
         try:
-            yield Service(url=f"{'https' if trust else 'http'}://127.0.0.1:{port}", trust=trust, process=process, log_path=log_path)
+            yield service
         finally:
+            running.remove(service)
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
