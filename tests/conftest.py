@@ -1,8 +1,11 @@
 """Fixtures that more than one test file asks for."""
 
 from collections.abc import Generator
+from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 import tests.profiles  # noqa: F401  # how many examples hypothesis tries
 from app.domain.ports import Recognizer
@@ -11,7 +14,24 @@ from tests.service import running
 pytest.register_assert_rewrite("app.testing.contracts", "app.testing.contracts_audio")
 
 
-_SHOWN = 20_000  # characters of a log: its end
+_SHOWN: Final = 20_000  # characters of a log: its end
+_SHARED: Final = {  # what these files have in common takes long to start
+    "tests/e2e/test_": "the service",
+    "tests/adapters/test_nemo": "the model in this process",
+    "tests/contract/test_recognizer": "the model in this process",
+}
+
+
+class _Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each process of pytest whole files, and one of them all files that share what takes long to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return next((shared for start, shared in _SHARED.items() if path.startswith(start)), path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _Together(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,8 +32,9 @@ def ask(service: Service, *numbers: int) -> httpx.Response:
     return httpx.post(service.url + PATH, files={"file": float_wav(said(*numbers))}, timeout=PATIENCE_S)
 
 
-def opened(service: Service, path: str) -> ClientConnection:
-    return connect(f"{service.url.replace('http', 'ws', 1)}{path}", open_timeout=PATIENCE_S, ping_interval=None, proxy=None)
+def opened(service: Service, path: str, **options: Any) -> ClientConnection:
+    url = f"{service.url.replace('http', 'ws', 1)}{path}"
+    return connect(url, open_timeout=PATIENCE_S, ping_interval=None, proxy=None, **options)
 
 
 def rest_of(socket: Connection) -> tuple[list[dict[str, Any]], int]:

@@ -79,7 +79,7 @@ def test_a_reader_who_takes_his_time_holds_neither_memory_nor_the_decoder(shared
         n_heard = next(iter(blocks)).samples.size
         started_s = time.monotonic()
         np.testing.assert_array_equal(heard(shared, recording(1)), alone(recording(1)))
-        assert time.monotonic() - started_s < 5
+        assert time.monotonic() - started_s < 20
         assert decoder.memory_info().rss - memory_bytes < 20 * MIB
         assert n_heard + sum(block.samples.size for block in blocks) > 3_590 * MODEL_RATE_HZ
 

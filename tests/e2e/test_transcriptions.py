@@ -49,9 +49,10 @@ def alone(service: Service) -> dict[str, str]:
         return {recording.name: transcribe(client, wav(recording.samples)) for recording in recordings()}
 
 
-def test_what_was_said_is_written(alone: dict[str, str]) -> None:
+def test_what_was_said_is_written_and_not_into_the_log(service: Service, alone: dict[str, str]) -> None:
     said = " ".join(recording.text for recording in recordings())
     assert word_error_rate(said, " ".join(alone.values())) < MOST_ERRORS
+    assert not [text for text in alone.values() if text in service.log]
 
 
 @pytest.mark.parametrize("name", FORMATS)

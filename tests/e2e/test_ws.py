@@ -7,7 +7,7 @@ import socket as sockets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
@@ -20,16 +20,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
-from websockets.typing import Subprotocol
 
 from app.domain.audio import MODEL_RATE_HZ, Samples
 from tests.recordings import MOST_ERRORS, Recording, concatenated, encode, recordings, word_error_rate
-from tests.service import Service, running_service
+from tests.service import Service
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 60.0
 MOST_APART: Final = 0.05  # word error rate between live text and the file's, which are cut in other places; 0.0 measured
-KEY: Final = "sk-live"
 SOUNDS: Final[dict[str, tuple[str, str, int]]] = {
     "pcm_s16le": ("pcm_s16le", "s16le", 16_000),
     "g711_ulaw": ("pcm_mulaw", "mulaw", 8_000),
@@ -237,60 +235,3 @@ def test_the_example_in_the_documents_runs(service: Service, document: str) -> N
     assert "queued" in queued
     assert "Hollow there, it is" in told  # as the documents show it
     assert "finished" in finished
-
-
-@pytest.fixture(scope="module")
-def locked() -> Iterator[Service]:
-    settings = {"STT_API_KEYS": KEY, "STT_MAX_LIVE_SESSIONS": "1", "STT_LIVE_IDLE_S": "1.5", "STT_LIVE_BACKLOG_S": "5"}
-    with running_service(settings=settings) as running:
-        running.wait_until_ready()
-        yield running
-
-
-def refused(socket: Connection) -> tuple[int, str, str]:
-    """Close code, reason, and the code of the one error that was told."""
-    messages, closed = rest_of(socket)
-    assert closed.rcvd is not None
-    (message,) = messages
-    return closed.rcvd.code, closed.rcvd.reason, message["error"]["code"]
-
-
-def test_a_refused_client_is_told_why_over_the_socket(locked: Service) -> None:
-    for wrong in ("", "api_key=wrong"):
-        with opened(locked, wrong) as socket:
-            code, reason, told = refused(socket)
-        assert (code, told) == (1008, "invalid_api_key")
-        assert reason.startswith("invalid_api_key")
-    with opened(locked, subprotocols=[Subprotocol(f"openai-insecure-api-key.{KEY}"), Subprotocol("plain")]) as first:
-        assert first.subprotocol == "plain"
-        with opened(locked, f"token={KEY}") as second:
-            code, reason, told = refused(second)
-        assert (code, told) == (1013, "overloaded")
-        assert reason.startswith("overloaded")
-        first.send('{"type": "finish"}')
-        assert rest_of(first)[0] == [{"status": "finished"}]
-    with opened(locked, additional_headers={"Authorization": f"Bearer {KEY}"}) as idle:
-        assert refused(idle)[::2] == (1008, "idle_timeout")
-
-
-def test_a_client_that_sends_too_much_is_told_while_it_sends(locked: Service) -> None:
-    sound = raw(concatenated(recordings(), gap_s=0.6)) * 4
-
-    def send_all(socket: Connection) -> None:
-        for at in range(0, len(sound), 64_000):
-            socket.send(sound[at : at + 64_000])
-
-    with opened(locked, f"token={KEY}") as socket:
-        with suppress(ConnectionClosed):  # if it is still sending then
-            send_all(socket)
-        messages, closed = rest_of(socket)
-    assert closed.rcvd is not None
-    assert (closed.rcvd.code, messages[-1]["error"]["code"]) == (1013, "overloaded")
-
-
-def test_an_open_session_does_not_keep_the_service_from_going_down(locked: Service) -> None:
-    with opened(locked, f"token={KEY}") as socket:
-        socket.send(raw(recordings()[0].samples))
-        started_s = time.monotonic()
-        assert locked.stop() == 0
-        assert time.monotonic() - started_s < 20

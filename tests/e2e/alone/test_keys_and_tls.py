@@ -1,4 +1,4 @@
-"""The real service over TLS, with a file of keys: one process for all tests. And what it leaves of a request in log and on disk."""
+"""The service over TLS, with a file of keys: one process for all tests. And what it leaves of a request in log and on disk."""
 
 import json
 import secrets
@@ -15,12 +15,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
-from app.domain.audio import MODEL_RATE_HZ
 from app.entrypoints.keys import new_key
-from tests.recordings import encode, recordings
-from tests.service import Service, running_service
+from bench.ruler_service import float_wav, said, text_of
+from tests.service import RULER, Service, running_service
 
 PATIENCE_S: Final = 60.0
+WORDS: Final = (3_001, 3_002, 3_003)  # each written as five characters that nothing else holds
 MARK: Final = f"mark{secrets.token_hex(8)}"  # in everything a client sends below
 
 
@@ -59,7 +59,6 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """Alive, while its model may still load."""
     folder = tmp_path_factory.mktemp("guarded")
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
@@ -76,8 +75,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     }
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    with running_service(settings=settings, trust=trust) as service:
-        service.wait_until_alive()
+    with running_service(program=RULER, settings=settings, trust=trust) as service:
+        service.wait_until_ready()
         yield Guarded(service, folder / "keys", folder / "temporary")
 
 
@@ -103,25 +102,22 @@ def test_keys_come_and_go_with_the_file_and_a_broken_one_changes_nothing(guarded
 
 
 def test_a_key_that_goes_closes_nothing_that_is_open_and_opens_nothing_more(guarded: Guarded) -> None:
-    guarded.service.wait_until_ready()
     (alice,) = guarded.let_in("alice").values()
-    sound = encode(recordings()[0].samples, container="s16le", codec="pcm_s16le", rate_hz=MODEL_RATE_HZ, channels=1)
-    with guarded.live(f"/ws?api_key={alice}") as socket:
+    with guarded.live(f"/ws?encoding=pcm_f32le&api_key={alice}") as socket:
         guarded.let_in("bob")
         with guarded.live(f"/ws?api_key={alice}") as refused:
             assert json.loads(refused.recv(PATIENCE_S))["error"]["code"] == "invalid_api_key"
-        socket.send(sound)
+        socket.send(said(*WORDS).samples.tobytes())
         socket.send('{"type": "finish"}')
         told = [json.loads(message) for message in socket]
-    assert " ".join(message["text"] for message in told if message.get("final"))
+    assert " ".join(message["text"] for message in told if message.get("final")) == text_of(*WORDS)
     assert told[-1] == {"status": "finished"}
 
 
 def marked_wav() -> bytes:
     """A recording with the mark in a remark, as recorders leave them."""
-    sound = encode(recordings()[0].samples, container="wav", codec="pcm_s16le", rate_hz=MODEL_RATE_HZ, channels=1)
     remark = b"INFOICMT" + len(MARK).to_bytes(4, "little") + MARK.encode()
-    return sound + b"LIST" + len(remark).to_bytes(4, "little") + remark
+    return float_wav(said(*WORDS)) + b"LIST" + len(remark).to_bytes(4, "little") + remark
 
 
 def send(client: httpx.Client, data: bytes, *, path: str = "/v1/audio/transcriptions", **fields: str) -> httpx.Response:
@@ -141,7 +137,6 @@ def talk(socket: Connection, *messages: str | bytes) -> list[dict[str, Any]]:
 
 
 def test_nothing_of_a_request_is_left_in_the_log_or_on_disk(guarded: Guarded) -> None:
-    guarded.service.wait_until_ready()
     (secret,) = guarded.let_in("alice").values()
     before = sorted(guarded.temporary.rglob("*"))
     text = ""
@@ -160,9 +155,8 @@ def test_nothing_of_a_request_is_left_in_the_log_or_on_disk(guarded: Guarded) ->
         refused += [client.get("/v1/models", headers={"authorization": f"Bearer {MARK}"}, params={"api_key": MARK})]
         assert {answer.status_code for answer in refused} == {400, 401, 404}
         minted = client.post("/v1/realtime/client_secrets", json={}).json()["value"]
-    sound = encode(recordings()[0].samples, container="s16le", codec="pcm_s16le", rate_hz=MODEL_RATE_HZ, channels=1)
-    with guarded.live(f"/ws?token={secret}&keywords={MARK}") as socket:
-        told = talk(socket, sound, MARK, '{"type": "finish"}')
+    with guarded.live(f"/ws?encoding=pcm_f32le&token={secret}&keywords={MARK}") as socket:
+        told = talk(socket, said(*WORDS).samples.tobytes(), MARK, '{"type": "finish"}')
     live = " ".join(message["text"] for message in told if message.get("final"))
     with guarded.live(f"/ws?api_key={MARK}") as socket:
         talk(socket)
@@ -176,9 +170,8 @@ def test_nothing_of_a_request_is_left_in_the_log_or_on_disk(guarded: Guarded) ->
 
     events = [json.loads(line) for line in guarded.service.log.splitlines() if line.startswith("{")]
     assert {event.get("key") for event in events if event["event"] in finished} >= {"alice", None}
-    words = {word for word in (text + " " + live).split() if len(word) > 4}
-    assert len(words) >= 3
-    hidden = {MARK, secret, secret.removeprefix("stt_"), minted, *words}
+    assert text == live == text_of(*WORDS)
+    hidden = {MARK, secret, secret.removeprefix("stt_"), minted, *text.split()}
     assert [word for word in hidden if word in guarded.service.log] == []
     assert "Traceback" not in guarded.service.log
     assert sorted(guarded.temporary.rglob("*")) == before

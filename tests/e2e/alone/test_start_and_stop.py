@@ -13,7 +13,7 @@ import psutil
 
 from tests.service import CONSOLE_SCRIPT, Service, running_service
 
-SAMPLE = Path(__file__).parents[2] / "app" / "samples" / "hello.wav"
+SAMPLE = Path(__file__).parents[3] / "app" / "samples" / "hello.wav"
 
 
 def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
