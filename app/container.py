@@ -7,6 +7,7 @@ from operator import attrgetter
 from time import monotonic
 from typing import Any, Final
 
+import msgspec
 import structlog
 from dependency_injector import containers, providers
 
@@ -17,6 +18,7 @@ from .adapters.processes.confinement import landlock_version
 from .adapters.processes.normalizer import ProcessNormalizer
 from .adapters.ray.cluster import Plan, RayCluster
 from .adapters.ray.recognizer import RayRecognizer
+from .adapters.several.recognizer import SeveralRecognizers
 from .adapters.silero.detector import SileroVoiceDetector
 from .adapters.torchaudio.normalizer import TorchaudioNormalizer
 from .adapters.torchaudio.versions import ffmpeg_version
@@ -33,7 +35,7 @@ __all__ = [
     "Container",
     "cache_entry",
     "configured_model",
-    "device_entry",
+    "device_entries",
     "embedded",
     "ffmpeg_version",
     "known_models",
@@ -114,7 +116,7 @@ def replica_recognizer(environment: Mapping[str, str]) -> Recognizer:
 
 
 def _local_recognizer(settings: Settings) -> Recognizer:
-    """Build the recogniser that runs in this process.
+    """Build the recogniser that runs in this process; of several, one for each device.
 
     Raises:
         ModelUnavailableError: There is no such model or factory, or what the factory made is no recogniser.
@@ -123,6 +125,8 @@ def _local_recognizer(settings: Settings) -> Recognizer:
         return NemoRecognizer(
             model=settings.model, device=settings.device, precision=settings.precision, step_back=True, on_progress=_log_progress
         )
+    if len(parts := _by_device(settings)) > 1:
+        return SeveralRecognizers([_local_recognizer(part) for part in parts])
     made = _factory(settings.recognizer)(settings)
     if missing := [name for name in _PORT if not hasattr(made, name)]:
         told = f"STT_RECOGNIZER={settings.recognizer} made a {type(made).__name__}, which has no {', '.join(missing)}"
@@ -135,6 +139,10 @@ def _factory(place: str) -> Callable[[Settings], Any]:
     module, _, name = place.partition(":")
     try:
         found: Callable[[Settings], Any] = attrgetter(name)(import_module(module))
+def _by_device(settings: Settings) -> list[Settings]:
+    return [msgspec.structs.replace(settings, device=device) for device in settings.device.split(",")]
+
+
     except (ImportError, AttributeError) as fault:
         raise ModelUnavailableError(f"STT_RECOGNIZER={place} cannot be imported: {fault}") from fault
     if not callable(found):
@@ -237,10 +245,10 @@ def known_models(settings: Settings) -> list[ModelEntry]:
     return [configured, *(entry for entry in others if entry.model != configured.model)]
 
 
-def device_entry(settings: Settings) -> DeviceEntry:
-    """Tell what the built-in recogniser would run on.
+def device_entries(settings: Settings) -> list[DeviceEntry]:
+    """Tell what the built-in recogniser would run on, device by device.
 
     Raises:
         ModelUnavailableError: There is no such device, or no such precision on it.
     """
-    return describe_device(settings.device, settings.precision)
+    return [describe_device(part.device, part.precision) for part in _by_device(settings)]

@@ -90,7 +90,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="`nemo`, or `module:factory` of a recogniser of another make.",
         ),
     ] = "nemo"
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)\Z", description="`auto`, `cpu`, `cuda` or `cuda:N`.")] = "auto"
+    device: Annotated[
+        str,
+        Meta(
+            pattern=r"^(auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*)\Z",
+            description="`auto`, `cpu`, `cuda` or `cuda:N`; several, separated by commas, run a model each, in this process.",
+        ),
+    ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         Meta(description="Of the model's weights: `auto`, `float32`, `bfloat16` or `float16`."),

@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import msgspec
 
-from .ruler_service import POISON, float_wav, said, text_of
+from .troubled_ruler import POISON, float_wav, said, text_of
 
 _MOST_WORDS: Final = 6
 _FIELDS: Final[dict[str, dict[str, str]]] = {

@@ -21,8 +21,8 @@ from .asks import Ask, form, recorded_asks, ruler_asks
 from .chaos_report import Verdict, judged, show
 from .child import ROOT, BenchError
 from .flags import console, guarded
-from .ruler_service import RUN_S, float_wav, said, text_of
 from .service import SERVE
+from .troubled_ruler import RUN_S, float_wav, said, text_of
 from .troubles import Done, Trouble, Troubles
 from .victim import Victim
 

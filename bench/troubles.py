@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import psutil
 
-from .ruler_service import DEAD_THREAD, LOST_DEVICE, float_wav, said
+from .troubled_ruler import DEAD_THREAD, LOST_DEVICE, float_wav, said
 from .victim import Victim
 
 _FULL_S: Final = 0.5  # how long the disk is full

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 
-from bench.ruler_service import float_wav, said
+from bench.troubled_ruler import float_wav, said
 
 from .service import Service
 

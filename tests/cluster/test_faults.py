@@ -21,17 +21,13 @@ from app.domain.errors import ModelNotReadyError, RecognitionError
 from app.domain.ports import Options, Recognizer
 from app.domain.transcript import Transcript
 from app.settings import Settings
-from bench.ruler_service import float_wav, said, text_of
+from bench.troubled_ruler import DEAD_THREAD, DEADLY, HELD, LOST_ONCE, POISON, float_wav, numbers_left, said, text_of
 from tests.app.service import send, serving
 from tests.ruler import PATIENCE_S, wait_until
 
-from .conftest import Scene
-from .models import DEADLY, HELD, LOST_DEVICE, POISON
+from .conftest import Scene, of_ray
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),  # Ray's own
-]
+pytestmark = [pytest.mark.cluster, of_ray]
 OPTIONS: Final = Options()
 
 
@@ -54,7 +50,7 @@ def test_a_batch_whose_replica_is_killed_is_answered_by_another(scene: Scene) ->
     recognizer = scene.recognizer()
     with ThreadPoolExecutor(1) as owner:
         answer = owner.submit(heard_by, recognizer, 5, HELD)
-        os.kill(scene.wait_for_touch(), signal.SIGKILL)
+        os.kill(scene.wait_for_number(), signal.SIGKILL)
         scene.open_gate()
         assert answer.result(PATIENCE_S) == text_of(5, HELD)
     scene.wait_for_replicas(2)
@@ -64,11 +60,11 @@ def test_a_batch_whose_node_is_removed_is_answered_by_another(scene: Scene) -> N
     recognizer = scene.recognizer()
     with ThreadPoolExecutor(1) as owner:
         answer = owner.submit(heard_by, recognizer, 6, HELD)
-        node = scene.node_of(scene.wait_for_touch())
-        scene.nodes.remove_node(node, allow_graceful=False)
+        node = scene.nodes.node_of(scene.wait_for_number())
+        scene.nodes.kill(node)
         scene.open_gate()
         assert answer.result(PATIENCE_S) == text_of(6, HELD)
-    scene.add_node()
+    scene.nodes.add()
     scene.wait_for_replicas(2)
 
 
@@ -81,12 +77,13 @@ def test_a_poisonous_clip_fails_alone_and_ends_no_replica(scene: Scene) -> None:
     assert scene.cluster.situation().n_running == 2
 
 
-def test_a_clip_that_ends_processes_ends_a_bounded_number_of_them(scene: Scene) -> None:
+@pytest.mark.parametrize("word", [DEADLY, DEAD_THREAD])
+def test_a_clip_that_ends_replicas_ends_a_bounded_number_of_them(scene: Scene, word: int) -> None:
     recognizer = scene.recognizer()
     with pytest.raises(ModelNotReadyError) as told:
-        heard_by(recognizer, DEADLY)
+        heard_by(recognizer, word)
     assert told.value.retry_after_s > 0
-    assert 1 <= len(scene.touched()) <= MOST_TRIES
+    assert 1 <= len(numbers_left(scene.gate)) <= MOST_TRIES
     scene.wait_for_replicas(2)
     assert heard_by(recognizer, 8) == text_of(8)
 
@@ -94,11 +91,11 @@ def test_a_clip_that_ends_processes_ends_a_bounded_number_of_them(scene: Scene) 
 def test_a_replica_whose_device_is_lost_gets_no_further_batch_and_is_replaced(scene: Scene) -> None:
     recognizer = scene.recognizer()
     with capture_logs() as logs:
-        assert heard_by(recognizer, LOST_DEVICE) == text_of(LOST_DEVICE)
+        assert heard_by(recognizer, LOST_ONCE) == text_of(LOST_ONCE)
         for number in range(1, 21):
             assert heard_by(recognizer, number) == text_of(number)
     assert [told["reason"] for told in logs if told["event"] == "batch_lost"] == ["the device is lost, as was asked"]
-    wait_until(lambda: not psutil.pid_exists(scene.touched()[0]))
+    wait_until(lambda: not psutil.pid_exists(numbers_left(scene.gate)[0]))
     scene.wait_for_replicas(2)
 
 
@@ -106,15 +103,15 @@ def test_without_a_replica_the_service_refuses_and_recovers_by_itself(scene: Sce
     recognizer = scene.recognizer(max_wait_s=2.0)
     with serving(Settings(), recognizer=recognizer, normalizer=TorchaudioNormalizer()) as (client, _):
         assert send(client, float_wav(said(1, 2))).json()["text"] == text_of(1, 2)
-        for node in list(scene.nodes.worker_nodes):
-            scene.nodes.remove_node(node, allow_graceful=False)
+        for node in scene.nodes.workers:
+            scene.nodes.kill(node)
         wait_until(lambda: client.get("/readyz").status_code == 503)
         refused = send(client, float_wav(said(1)))
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
         assert int(refused.headers["retry-after"]) > 0
         assert client.get("/healthz").status_code == 200, "nothing here needs another process"
         for _ in range(2):
-            scene.add_node()
+            scene.nodes.add()
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert send(client, float_wav(said(3, 4))).json()["text"] == text_of(3, 4)
     scene.wait_for_replicas(2)

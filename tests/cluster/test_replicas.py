@@ -7,15 +7,14 @@ from app.domain.audio import Clip
 from app.domain.ports import Options, Recognizer
 from app.testing.contracts import RecognizerContract
 from app.testing.ruler import RULER_FACTS, RulerWord, encode_words
-from bench.ruler_service import said, text_of
+from bench.troubled_ruler import said, text_of
 
-from .conftest import Scene
+from .conftest import Scene, of_ray
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
-)  # Ray's own
+pytestmark = of_ray
 
 
+@pytest.mark.cluster
 class TestReplicas(RecognizerContract):
     @pytest.fixture
     def recognizer(self, scene: Scene) -> Recognizer:
@@ -33,6 +32,15 @@ def test_the_replicas_of_the_settings_are_found_and_asked(scene: Scene) -> None:
     assert [found.text for found in recognizer.recognize([said(1, 2), said(7)], [Options()] * 2)] == [text_of(1, 2), text_of(7)]
 
 
+@pytest.mark.cluster
+@pytest.mark.usefixtures("scene")
+def test_no_folder_is_sent_to_other_machines_where_uv_has_started_this_one() -> None:
+    import ray
+
+    assert ray.get_runtime_context().runtime_env == {}
+
+
+@pytest.mark.cluster
 @pytest.mark.usefixtures("scene")
 def test_replicas_have_the_processors_of_the_settings() -> None:
     import ray

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.adapters.several.recognizer import SeveralRecognizers
 from app.domain.audio import Clip
 from app.domain.ports import Recognizer
 from app.testing.contracts import RecognizerContract
@@ -30,6 +31,12 @@ class TestRuler(RecognizerContract):
     def spoken(self) -> Clip:
         starts = range(1_000, 40_000, 7_000)
         return encode_words([RulerWord(number=i, start_sample=at, n_samples=5_001) for i, at in enumerate(starts)], 3.0)
+
+
+class TestSeveral(TestRuler):
+    @pytest.fixture
+    def recognizer(self) -> Recognizer:
+        return SeveralRecognizers([RulerRecognizer(), RulerRecognizer()])
 
 
 class TestBundled(RecognizerContract):

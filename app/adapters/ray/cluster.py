@@ -20,6 +20,9 @@ _CONFIGURING: Final = threading.Lock()  # Ray Serve 2.60 makes its configuration
 _RUNNING: Final = "RUNNING"
 _HEALTH_PERIOD_S: Final = 2.0
 _HEALTH_TIMEOUT_S: Final = 20.0
+# What Ray reads when it is imported. A call after the cluster was left would start another on this machine; and under `uv run` Ray
+# would send the folder that it is called in to every machine, and start replicas there with `uv run`, in an environment without us.
+RAY_VARIABLES: Final = {"RAY_ENABLE_AUTO_CONNECT": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 _LOOK_S: Final = 0.5  # how often whoever waits for an answer asks whether it is worth it
 
 
@@ -88,7 +91,7 @@ class RayCluster:
         """
         if find_spec("ray") is None:
             raise ModelUnavailableError("replicas need the extra `ray`: pip install 'parakeet-stt[ray]'")
-        os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # else a call after the cluster was left would start another on this machine
+        os.environ.update(RAY_VARIABLES)
         self._address, self._joined = address, False
         self._handle: Any = None
 

@@ -86,6 +86,8 @@ class Replica:
             return Lost(replica=self._name, told=str(failure))
         except Exception:  # a value, not an exception: it must not be taken for a fault of the way here
             return Failed(replica=self._name, told=traceback.format_exc())
+        except BaseException as end:  # as asyncio lets it end its loop, and the process would stay and answer nobody
+            return Lost(replica=self._name, told=f"the model's thread was ended: {end!r}")
         finally:
             self._since_s = None
         return Heard(replica=self._name, transcripts=transcripts, run_s=monotonic() - began_s)

@@ -48,21 +48,22 @@ def named_files(settings: Settings) -> Iterator[Finding]:
 
 def device(settings: Settings) -> Iterator[Finding]:
     """Choose the device as the service does; that of replicas is on other machines."""
-    from ...container import device_entry
+    from ...container import device_entries
 
     if settings.recognizer != "nemo" or settings.replicas:
         return
     try:
-        found = device_entry(settings)
+        entries = device_entries(settings)
     except SpeechError as fault:
         yield Finding(topic="device", state="failure", told=str(fault), fix="set STT_DEVICE=auto and STT_PRECISION=auto")
         return
-    told = f"{found.device}, {found.precision}" + (f": {found.told}" if found.told else "")
-    if found.doubt:
-        fix = "install a driver of the generation that torch is built for (R580 or newer for CUDA 13), or set STT_DEVICE=cpu"
-        yield Finding(topic="device", state="warning", told=f"{told}; {found.doubt}", fix=fix)
-    else:
-        yield Finding(topic="device", told=told)
+    for found in entries:
+        told = f"{found.device}, {found.precision}" + (f": {found.told}" if found.told else "")
+        if found.doubt:
+            fix = "install a driver of the generation that torch is built for (R580 or newer for CUDA 13), or set STT_DEVICE=cpu"
+            yield Finding(topic="device", state="warning", told=f"{told}; {found.doubt}", fix=fix)
+        else:
+            yield Finding(topic="device", told=told)
 
 
 def model(settings: Settings) -> Iterator[Finding]:

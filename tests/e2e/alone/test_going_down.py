@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.domain.audio import MODEL_RATE_HZ
-from bench.ruler_service import GATE, HELD, WAITING, float_wav, said, text_of
+from bench.troubled_ruler import GATE, HELD, float_wav, numbers_left, said, text_of
 from tests.ruler import PATH, PATIENCE_S, ask, family_of, gone, opened, rest_of, wait_until, wait_until_heard, worker_of
 from tests.service import RULER, Service, running_service
 
@@ -59,7 +59,7 @@ def test_sigterm_finishes_what_is_under_way_and_refuses_what_comes(tmp_path: Pat
         wait_until_heard(realtime)
         upload = Upload(service, float_wav(said(4, 5, 6)))
         held = pool.submit(ask, service, HELD)
-        wait_until(Path(f"{gate}{WAITING}").exists)
+        wait_until(lambda: bool(numbers_left(gate)))
 
         service.process.send_signal(signal.SIGTERM)
         wait_until(lambda: goes_down(service))
@@ -97,7 +97,7 @@ def test_what_is_not_finished_in_time_is_told_so_and_a_second_signal_ends_it_at_
         service.wait_until_ready()
         family = family_of(worker_of(service))
         held = pool.submit(ask, service, HELD)
-        wait_until(Path(f"{gate}{WAITING}").exists)
+        wait_until(lambda: bool(numbers_left(gate)))
         with opened(service, "/ws?encoding=pcm_f32le") as live:
             live.send(said(1).samples.tobytes())
             wait_until_heard(live)

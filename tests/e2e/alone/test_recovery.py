@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.ruler_service import GATE, HELD, LOST_DEVICE, POISON, WAITING, text_of
+from bench.troubled_ruler import GATE, HELD, LOST_DEVICE, POISON, numbers_left, text_of
 from tests.ruler import ask, family_of, gone, opened, wait_until, worker_of
 from tests.service import RULER, Service, running_service
 
@@ -55,7 +55,7 @@ def test_a_killed_worker_is_replaced_and_a_killed_main_process_leaves_a_worker_t
 
         family = family_of(worker_of(service))
         held = pool.submit(ask, service, HELD)
-        wait_until(Path(f"{gate}{WAITING}").exists)
+        wait_until(lambda: bool(numbers_left(gate)))
         service.process.send_signal(signal.SIGKILL)
         wait_until(lambda: "the main process is gone" in service.log)
         gate.touch()

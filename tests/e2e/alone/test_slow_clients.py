@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.ruler_service import text_of
+from bench.troubled_ruler import text_of
 from tests.ruler import PATIENCE_S, ask, wait_until
 from tests.service import RULER, Service, running_service
 
