@@ -17,7 +17,7 @@ import psutil
 from .child import ROOT, BenchError
 from .service import free_port, other_variables
 
-_PATIENCE_S: Final = 120.0  # for a model to be loaded, on a busy machine
+_PATIENCE_S: Final = 240.0  # for a model to be loaded, on a busy machine
 _LOOK_S: Final = 0.05
 DECODER: Final = "stt-decode"  # what the processes that decode are called
 

@@ -43,7 +43,7 @@ class PcmReader:
         """Return the samples that `data`, of any length, completes.
 
         Returns:
-            float32, shape (n_samples,), within [-1.0, 1.0]; floats beyond are clipped, and what is no number is 0.0.
+            float32, shape (n_samples,), within [-1.0, 1.0]; floats beyond are clipped, and what is no number, or infinite, is 0.0.
         """
         whole = self._rest + data
         n_bytes = len(whole) - len(whole) % SAMPLE_BYTES[self._encoding]
@@ -55,6 +55,6 @@ def _samples(data: bytes, encoding: Encoding) -> Samples:
     if encoding == "pcm_s16le":
         return np.frombuffer(data, "<i2").astype(np.float32) * _STEP
     if encoding == "pcm_f32le":
-        return np.asarray(np.nan_to_num(np.frombuffer(data, "<f4"), posinf=1.0, neginf=-1.0).clip(-1.0, 1.0), np.float32)
+        return np.asarray(np.nan_to_num(np.frombuffer(data, "<f4"), posinf=0.0, neginf=0.0).clip(-1.0, 1.0), np.float32)
     samples: Samples = _TABLES[encoding][np.frombuffer(data, np.uint8)]
     return samples

@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", metavar="FAMILY/NAME", help="Those that begin so; may be given again.")
     parser.add_argument("--list", action="store_true", help="Print the cases' names and send nothing.")
     parser.add_argument("--budget-mib", type=float, default=256, help="By how much a case may raise memory. Default: 256.")
-    parser.add_argument("--verbose", action="store_true", help="Print each case as it ends.")
+    parser.add_argument("--verbose", action="store_true", help="Print each case as it ends, and what it was told.")
     given = parser.parse_args()
     cases, out = corpus(only=given.only or [""]), console()
     if given.list or not cases:
@@ -62,7 +62,7 @@ def main() -> int:
     def tell(verdict: Verdict) -> None:
         rise = "" if verdict.rise_mib is None else f", {verdict.rise_mib:.0f} MiB"
         if verdict.faults or given.verbose:
-            out.print(f"{verdict.case.family}/{verdict.case.name}: {verdict.seconds:.1f} s{rise}", markup=False)
+            out.print(f"{verdict.case.family}/{verdict.case.name}: {verdict.seconds:.1f} s{rise}: {verdict.told}", markup=False)
         for fault in verdict.faults:
             out.print(f"  WRONG {fault}", markup=False)
 

@@ -8,7 +8,7 @@ import msgspec
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
 BOUNDARY: Final = b"hostile-boundary"
 FORM_TYPE: Final = b"multipart/form-data; boundary=" + BOUNDARY
-_USUAL_S: Final = 30.0  # for a case to be over; whatever takes longer hangs
+USUAL_S: Final = 30.0  # for a case to be over; whatever takes longer hangs
 Hears = Literal["anything", "nothing", "the sentence"]
 Pieces = Sequence[bytes | float]  # bytes, and pauses between them in seconds
 Unmade = bytes | float | Callable[[], bytes]  # the same, large ones to be made when they are sent
@@ -34,7 +34,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """An answer over HTTP."""
 
     status: int  # 0: the connection is closed without any
-    code: str | None = None  # of an error; None with a status above 399: refused by the server below, without a body
+    code: str | None = None  # of an error; None with a status above 399: refused by the server below
+    body: bytes = b""  # which may tell this
     param: str | None = None
     hears: Hears = "anything"  # in JSON of a transcription that went well
     n_answers: int = 1
@@ -59,7 +60,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     family: str = ""
     build: Callable[[], Sent]
     expected: tuple[Expected, ...]
-    within_s: float = _USUAL_S
+    within_s: float = USUAL_S
     waits: bool = False  # it takes its time by doing nothing, so it may run beside others
 
 
@@ -81,12 +82,12 @@ def wrong(param: str) -> Told:
     return Told(status=400, code="invalid_value", param=param)
 
 
-def case(name: str, build: Callable[[], Sent], *expected: Expected, within_s: float = _USUAL_S, waits: bool = False) -> Case:
+def case(name: str, build: Callable[[], Sent], *expected: Expected, within_s: float = USUAL_S, waits: bool = False) -> Case:
     """Make a case that must get one of the answers `expected`."""
     return Case(name=name, build=build, expected=expected, within_s=within_s, waits=waits)
 
 
-def upload(name: str, data: Callable[[], bytes], *expected: Told, within_s: float = _USUAL_S) -> Case:
+def upload(name: str, data: Callable[[], bytes], *expected: Told, within_s: float = USUAL_S) -> Case:
     """Make a case of a file."""
     return case(name, lambda: Exchange(pieces=[posted(form(data()))]), *expected, within_s=within_s)
 

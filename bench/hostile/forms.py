@@ -69,7 +69,7 @@ def _types() -> Iterator[Case]:
     yield _sent("type: another boundary than the form's", body, BAD_FORM, content_type=b"multipart/form-data; boundary=other")
     yield _sent("type: in capitals", body, SENTENCE, content_type=b"MULTIPART/FORM-DATA; BOUNDARY=" + BOUNDARY)
     twice = b"multipart/form-data; boundary=" + BOUNDARY + b"; boundary=other"
-    yield _sent("type: two boundaries", body, SENTENCE, BAD_FORM, content_type=twice)
+    yield _sent("type: two boundaries", body, BAD_FORM, content_type=twice)
     for coding in (b"gzip", b"gzip, br, zstd, deflate"):
         yield raw(
             f"a body that says it is packed: {coding.decode()}", posted(body, b"content-encoding: " + coding), expected=[BAD_FORM]
@@ -84,18 +84,18 @@ def _boundaries() -> Iterator[Case]:
     yield _sent("nothing but a boundary", mark + b"\r\n", BAD_FORM)
     yield _sent("no last boundary", body[: -len(mark) - 4], BAD_FORM)
     yield _sent("the last boundary is cut", body[:-6], BAD_FORM)
-    yield _sent("no boundary before the first part", body[len(mark) + 2 :], BAD_FORM)
+    yield _sent("no boundary before the first part", body[len(mark) + 2 :], _NO_FILE, BAD_FORM)
     yield _sent("lines end in line feeds", body.replace(b"\r\n", b"\n"), BAD_FORM)
-    yield _sent("a boundary within the sound", form(wav()[:20_000] + b"\r\n" + mark + b"--\r\n" + wav()[20_000:]), BAD_FORM, OK)
+    yield _sent("a boundary within the sound", form(wav()[:20_000] + b"\r\n" + mark + b"--\r\n" + wav()[20_000:]), OK)
     yield _sent("half a boundary within the sound", form(wav()[:20_000] + b"\r\n" + mark[:-3] + wav()[20_000:]), OK)
     yield _sent("half boundaries throughout", form(wav(data=(b"\r\n" + mark[:-1]) * 20_000)), OK)
     yield _sent("line ends throughout", form(wav(data=b"\r\n" * 500_000)), OK)
     yield _sent("1 MB before the first boundary", b"x" * 1_000_000 + b"\r\n" + body, BAD_FORM, SENTENCE)
-    yield _sent("1 MB behind the last boundary", body + b"x" * 1_000_000, BAD_FORM, SENTENCE)
-    yield _sent("a second form behind the first", body + body, BAD_FORM, SENTENCE)
+    yield _sent("1 MB behind the last boundary", body + b"x" * 1_000_000, SENTENCE)
+    yield _sent("a second form behind the first", body + body, SENTENCE)
     yield _sent("dashes and dashes", b"-" * 100_000, BAD_FORM)
     inner = part(b'form-data; name="inner"', body, b"content-type: multipart/mixed; boundary=" + BOUNDARY + b"i")
-    yield _sent("a form within a form", enclosed([inner.replace(mark, mark + b"i"), part(_FILE, wav())]), SENTENCE, BAD_FORM)
+    yield _sent("a form within a form", enclosed([inner.replace(mark, mark + b"i"), part(_FILE, wav())]), wrong("inner"))
 
 
 def _parts() -> Iterator[Case]:
@@ -105,30 +105,27 @@ def _parts() -> Iterator[Case]:
     yield _sent("a file under another name", enclosed([part(b'form-data; name="audio"; filename="a.wav"', b"RIFF")]), _NO_FILE)
     yield _sent("a file without a name", enclosed([part(b'form-data; name="file"', wav())]), SENTENCE)
     yield _sent("a file of no bytes", form(b""), NO_AUDIO)
-    yield _sent("no name", enclosed([part(b'form-data; filename="a.wav"', wav())]), BAD_FORM, _NO_FILE)
-    yield _sent("an empty name", enclosed([part(b'form-data; name=""', b"x"), sound]), SENTENCE, BAD_FORM)
-    yield _sent("two names", enclosed([part(b'form-data; name="file"; name="model"', wav())]), SENTENCE, BAD_FORM, _NO_FILE)
+    yield _sent("no name", enclosed([part(b'form-data; filename="a.wav"', wav())]), BAD_FORM)
+    yield _sent("an empty name", enclosed([part(b'form-data; name=""', b"x"), sound]), SENTENCE)
+    yield _sent("two names", enclosed([part(b'form-data; name="file"; name="model"', wav())]), wrong("model"))
     yield _sent("no head", enclosed([b"\r\n" + wav()]), BAD_FORM)
     yield _sent("no disposition", enclosed([b"content-type: audio/wav\r\n\r\n" + wav()]), BAD_FORM)
     yield _sent("an attachment", enclosed([part(b'attachment; name="file"', wav())]), BAD_FORM)
     yield _sent("a head that never ends", enclosed([b"content-disposition: form-data"]), BAD_FORM)
     yield _sent("a head without a colon", enclosed([b"content-disposition form-data\r\n\r\n" + wav()]), BAD_FORM)
-    yield _sent("a head with NUL", enclosed([part(b'form-data; name="fi\0le"', wav())]), BAD_FORM, _NO_FILE)
+    yield _sent("a head with NUL", enclosed([part(b'form-data; name="fi\0le"', wav())]), wrong("fi\0le"))
     yield _sent(
         "two dispositions",
         enclosed([part(_FILE, wav(), b'content-disposition: form-data; name="model"')]),
-        SENTENCE,
-        BAD_FORM,
-        _NO_FILE,
+        wrong("model"),
     )
     for coding in (b"base64", b"quoted-printable", b"x-unknown"):
         yield _sent(
             f"sound sent as {coding.decode()}",
             enclosed([part(_FILE, wav(), b"content-transfer-encoding: " + coding)]),
             SENTENCE,
-            BAD_FORM,
         )
-    yield _sent("a part that tells its length, and lies", enclosed([part(_FILE, wav(), b"content-length: 5")]), SENTENCE, BAD_FORM)
+    yield _sent("a part that tells its length, and lies", enclosed([part(_FILE, wav(), b"content-length: 5")]), BAD_FORM)
     yield _sent(
         "a charset that does not exist",
         enclosed([part(b'form-data; name="model"', b"", b"content-type: text/plain; charset=x"), sound]),
@@ -151,11 +148,13 @@ def _sizes() -> Iterator[Case]:
     }.items():  # fmt: skip
         yield _sent(f"a part's head: {name}", enclosed([part(_FILE, wav(), line)]), BAD_FORM)
     yield _sent("a part's head: 10,000 lines", enclosed([part(_FILE, wav(), *(b"x-%d: a" % i for i in range(10_000)))]), BAD_FORM)
+    endless = part(b'form-data; name="' + b"\\" * 3_000, wav())
+    yield _sent("a disposition of thousands of backslashes", enclosed([endless]), BAD_FORM)
     for name, disposition in {
-        "backslashes": b'form-data; name="' + b"\\" * 3_000, "quotes": b'form-data; name="file"' + b'"' * 3_000,
+        "quotes": b'form-data; name="file"' + b'"' * 3_000,
         "parameters": b'form-data; name="file"' + b"; a=b" * 800, "spaces": b"form-data; name" + b" " * 3_000 + b'="file"',
     }.items():  # fmt: skip
-        yield _sent(f"a disposition of thousands of {name}", enclosed([part(disposition, wav())]), SENTENCE, BAD_FORM, _NO_FILE)
+        yield _sent(f"a disposition of thousands of {name}", enclosed([part(disposition, wav())]), SENTENCE)
     yield _sent("a text field of 64 KiB", form(wav(), [("prompt", "x" * (_LARGE - 1))]), SENTENCE)
     yield _sent("a text field of 64 KiB and a byte", form(wav(), [("prompt", "x" * _LARGE)]), wrong("prompt"))
     yield _sent("a text field of 25 MB", lambda: form(wav(), [("prompt", "x" * 25_000_000)]), wrong("prompt"))
@@ -191,7 +190,7 @@ def _fields() -> Iterator[Case]:
     yield one("keywords: 101 of them", [("keywords[]", f"k{i}") for i in range(101)], wrong("keywords"))
     yield one("keywords: one of 101 letters", [("keywords[]", "k" * 101)], wrong("keywords"))
     yield one("keywords: 100 of 100 letters", [("keywords[]", f"{i:0100}") for i in range(100)], OK)
-    yield one("keywords: signs that no model has", [("keywords[]", "\U0001f4a3\u202e\u0000\ufffd")], SENTENCE, OK)
+    yield one("keywords: signs that no model has", [("keywords[]", "\U0001f4a3\u202e\u0000\ufffd")], SENTENCE)
     for name, value in {
         "no JSON": "{", "a list": "[]", "a number": "1", "nothing of it": "{}", "another type": '{"type": "none"}',
         "JSON of JSON": '"{}"',

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from tests.recordings import word_error_rate
@@ -11,6 +12,7 @@ from .exchange import Answer, Got
 
 _LONGEST_ERROR: Final = 2_000  # bytes: what is refused may be of any length, and little of it is told back
 _MOST_OTHER_WORDS: Final = 0.34  # of the sentence, where it came in another form than in calm; chosen
+_SHOWN: Final = 120  # characters of a message
 _OF_SECRETS: Final = (b"root:x:", b"daemon:")  # what stands in the file that playlists ask for
 
 
@@ -26,7 +28,7 @@ def fault_of(case: Case, got: Got, calm: str) -> str:
     if "" in faults:
         return ""
     told = " or ".join(_shown(expected) for expected in case.expected)
-    return f"must be {told}; but {faults[0]}: {_summary(got)}"
+    return f"must be {told}; but {faults[0]}: {summary(got)}"
 
 
 def _unlike(expected: Expected, got: Got, calm: str) -> str:
@@ -48,7 +50,7 @@ def _unlike_answer(told: Told, got: Got, calm: str) -> str:
 
 def _unlike_error(told: Told, answer: Answer) -> str:
     if told.code is None:
-        return "an error is told" if answer.body else ""
+        return "" if answer.body == told.body else "the body is another"
     try:
         error: Mapping[str, Any] = json.loads(answer.body)["error"]
     except (ValueError, KeyError, TypeError):
@@ -80,6 +82,13 @@ def _unlike_text(hears: Hears, text: str, calm: str) -> str:
     return "" if word_error_rate(calm, text) <= _MOST_OTHER_WORDS else "the sentence was not heard"
 
 
+def _error_of(answer: Answer) -> str:
+    with suppress(ValueError, KeyError, TypeError):
+        error = json.loads(answer.body)["error"]
+        return f"{error['code']} ({error['param']}): {str(error['message'])[:_SHOWN]}"
+    return ""
+
+
 def _shown(expected: Expected) -> str:
     if isinstance(expected, Closed):
         errors = ", ".join(f"{code} ({param})" for code, param in expected.errors[:3])
@@ -90,8 +99,11 @@ def _shown(expected: Expected) -> str:
     return " ".join([*(part for part in parts if part), *([f"hearing {expected.hears}"] if expected.hears != "anything" else [])])
 
 
-def _summary(got: Got) -> str:
-    answers: Sequence[str] = [f"{one.status} {one.body[:200].decode(errors='replace')}" for one in got.answers[:3]]
+def summary(got: Got) -> str:
+    """Say in a line what came back."""
+    answers: Sequence[str] = [
+        f"{one.status} {_error_of(one) or one.body[:200].decode(errors='replace')}" for one in got.answers[:3]
+    ]
     if answers or got.rest:
         return "; ".join(answers) + (f"; rest {got.rest[:60]!r}" if got.rest else "")
     return f"closed with {got.close}, after {json.dumps(got.messages[:4])[:400]}"

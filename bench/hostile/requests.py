@@ -9,11 +9,10 @@ from .sounds import wav
 _NO_LENGTH: Final = (b"content-type: multipart/form-data; boundary=" + BOUNDARY,)
 _CHUNKED: Final = (*_NO_LENGTH, b"transfer-encoding: chunked")
 _SMUGGLED: Final = b"GET /healthz HTTP/1.1\r\nhost: any\r\n\r\n"
-_NONE: Final = (BARE, CUT)  # what is no HTTP need not be answered
+_UNANSWERED: Final = ("nothing", "line ends", "HTTP/2", "a path of a sign")  # by hyper, the HTTP of Granian; all else is told 400
 _POST: Final = "POST " + TRANSCRIPTIONS
-_NOT_FOUND: Final = Told(status=404, code="not_found")
 _NO_METHOD: Final = Told(status=405, code="method_not_allowed")
-_LARGE_HEAD: Final = (Told(status=431), BARE)
+_LARGE_HEAD: Final = (Told(status=431),)
 
 
 def cases() -> Iterator[Case]:
@@ -43,10 +42,11 @@ def _lines() -> Iterator[Case]:
         "a method of 100 KB": b"A" * 100_000 + b" /" + tail, "a method with NUL": b"GE\0T /" + tail,
         "a space before": b" GET /" + tail, "a path of a sign": b"GET *" + tail,
     }.items():  # fmt: skip
-        yield raw(f"line: {name}", data, expected=(*_NONE, _NOT_FOUND, Told(status=505)), ends=True)
+        told = CUT if name in _UNANSWERED else _NO_METHOD if name == "a method of 100 KB" else BARE
+        yield raw(f"line: {name}", data, expected=[told], ends=True)
     for method in ("DELETE", "PUT", "PATCH", "TRACE", "PROPFIND", "BREW", "GET"):
         yield raw(f"{method} where files are posted", head(f"{method} {TRANSCRIPTIONS}"), expected=(_NO_METHOD,))
-    yield raw("CONNECT", head("CONNECT 127.0.0.1:22"), expected=(_NO_METHOD, _NOT_FOUND, *_NONE))
+    yield raw("CONNECT", head("CONNECT 127.0.0.1:22"), expected=[_NO_METHOD])
     yield raw("HEAD where files are posted", head(f"HEAD {TRANSCRIPTIONS}"), expected=(Told(status=405),))
     yield raw("HTTP/1.0", b"GET /healthz HTTP/1.0\r\n\r\n", expected=(OK,))
 
@@ -57,9 +57,9 @@ def _heads() -> Iterator[Case]:
             f"head: {name}", b"\r\n".join((b"GET /healthz HTTP/1.1", b"connection: close", *lines, b"", b"")), expected=expected
         )
 
-    yield sent("no host", expected=(OK, BARE))
-    yield sent("two hosts", b"host: a", b"host: b", expected=(OK, BARE))
-    yield sent("a host that is none", b"host: \xff /..", expected=(OK, BARE))
+    yield sent("no host", expected=(OK,))
+    yield sent("two hosts", b"host: a", b"host: b", expected=(OK,))
+    yield sent("a host that is none", b"host: \xff /..", expected=(BAD_FORM,))
     yield sent("no colon", b"host: any", b"x", expected=(BARE,))
     yield sent("no name", b"host: any", b": x", expected=(BARE,))
     yield sent("a space before the colon", b"host: any", b"x : y", expected=(BARE,))
@@ -70,12 +70,12 @@ def _heads() -> Iterator[Case]:
     yield sent("a carriage return in a value", b"host: any", b"x: a\rb: c", expected=(BARE,))
     yield sent("1 MB in a line", b"host: any", b"x: " + b"y" * 1_000_000, expected=_LARGE_HEAD)
     yield sent("10,000 lines", b"host: any", *(b"x-%d: y" % i for i in range(10_000)), expected=_LARGE_HEAD)
-    yield sent("a line 1,000 times", b"host: any", *([b"x: y"] * 1_000), expected=(*_LARGE_HEAD, OK))
+    yield sent("a line 1,000 times", b"host: any", *([b"x: y"] * 1_000), expected=_LARGE_HEAD)
     yield sent("to be upgraded to HTTP/2", b"host: any", b"upgrade: h2c", b"http2-settings: AAMAAABkAAQAAP__", expected=(OK,))
     yield sent("to be upgraded to nothing", b"host: any", b"upgrade: " + b"x, " * 500, expected=(OK,))
-    yield sent("a body that was not asked for", b"host: any", b"content-length: 5", b"", b"hello", expected=(OK, BARE))
+    yield sent("a body that was not asked for", b"host: any", b"content-length: 5", b"", b"hello", expected=(OK,))
     bare = b"GET /healthz HTTP/1.1\nhost: any\nconnection: close\n\n"
-    yield raw("head: lines end in line feeds", bare, expected=(OK, BARE))
+    yield raw("head: lines end in line feeds", bare, expected=[OK])
 
 
 def _lengths() -> Iterator[Case]:
@@ -86,26 +86,26 @@ def _lengths() -> Iterator[Case]:
     two = head(_POST, *_NO_LENGTH, b"content-length: " + right, b"content-length: 5") + body
     yield raw("length: two of them", two, expected=(BARE,))
     same = head(_POST, *_NO_LENGTH, b"content-length: " + right, b"content-length: " + right) + body
-    yield raw("length: the same twice", same, expected=(SENTENCE, BARE))
+    yield raw("length: the same twice", same, expected=[SENTENCE])
     yield raw(
         "length: the same twice in a line",
         head(_POST, *_NO_LENGTH, b"content-length: " + right + b", " + right) + body,
-        expected=(SENTENCE, BARE),
+        expected=[BARE],
     )
-    yield raw("length: zeros before", head(_POST, *_NO_LENGTH, b"content-length: 000" + right) + body, expected=(SENTENCE, BARE))
+    yield raw("length: zeros before", head(_POST, *_NO_LENGTH, b"content-length: 000" + right) + body, expected=[SENTENCE])
     yield raw("length: none", head(_POST, *_NO_LENGTH) + body, expected=(BAD_FORM,))
     yield raw("length: too short", posted(body, length=b"1000"), expected=(BAD_FORM,))
-    yield raw("length: too long, and then nobody", posted(body, length=b"999999"), expected=(BAD_FORM, CUT), ends=True)
+    yield raw("length: too long, and then nobody", posted(body, length=b"999999"), expected=[BAD_FORM], ends=True)
     yield raw("length: of a request behind it", posted(body, length=right) + _SMUGGLED, expected=(SENTENCE,))
     both = head(_POST, *_CHUNKED, b"content-length: 5") + _chunked(body)
-    yield raw("length: and chunks", both, expected=(SENTENCE, BARE))
+    yield raw("length: and chunks", both, expected=[SENTENCE])
     yield raw(
         "length: and chunks, and a request",
         head(_POST, *_CHUNKED, b"content-length: 4") + b"0\r\n\r\n" + _SMUGGLED,
-        expected=(BAD_FORM, BARE),
+        expected=[BAD_FORM],
     )
     hidden = head("POST /healthz", b"content-length: 44", b"transfer-encoding: chunked") + b"0\r\n\r\n" + _SMUGGLED
-    yield raw("length: of a request hidden in a body", hidden, expected=(_NO_METHOD, BARE))
+    yield raw("length: of a request hidden in a body", hidden, expected=[_NO_METHOD])
 
 
 def _chunks() -> Iterator[Case]:
@@ -122,7 +122,7 @@ def _chunks() -> Iterator[Case]:
         b"",
     ):
         sent = head(_POST, *_NO_LENGTH, b"transfer-encoding: " + value) + _chunked(body)
-        yield raw(f"coding: {value!a}", sent, expected=(BARE, SENTENCE, BAD_FORM, Told(status=501)))
+        yield raw(f"coding: {value!a}", sent, expected=[SENTENCE if value == b"chunked, chunked" else BARE])
     old = (
         b"POST "
         + TRANSCRIPTIONS.encode()
@@ -131,7 +131,7 @@ def _chunks() -> Iterator[Case]:
         + b"\r\ntransfer-encoding: chunked\r\n\r\n"
         + _chunked(body)
     )
-    yield raw("coding: in HTTP/1.0", old, expected=(BARE, BAD_FORM, SENTENCE))
+    yield raw("coding: in HTTP/1.0", old, expected=[BARE])
     start = head(_POST, *_CHUNKED)
     yield raw("chunks: right", start + _chunked(body), expected=(SENTENCE,))
     yield raw("chunks: a byte each", start + _chunked(form(wav()[:5_000]), n_bytes=1), expected=(OK,))
@@ -147,24 +147,24 @@ def _chunks() -> Iterator[Case]:
         "1 MB of trailers": b"0\r\n" + b"x: " + b"y" * 1_000_000 + b"\r\n\r\n",
         "10,000 trailers": b"0\r\n" + b"x: y\r\n" * 10_000 + b"\r\n",
     }.items():  # fmt: skip
-        yield raw(f"chunks: {name}", start + data, expected=(BAD_FORM, BARE))
+        yield raw(f"chunks: {name}", start + data, expected=[BAD_FORM])
     yield raw("chunks: an extension each", start + _chunked(body, extension=b';a="b"'), expected=(SENTENCE,))
     yield raw("chunks: trailers", start + _chunked(body)[:-2] + b"content-length: 5\r\nhost: evil\r\n\r\n", expected=(SENTENCE,))
-    yield raw("chunks: no end, and then nobody", start + _chunked(body)[:-5], expected=(BAD_FORM, CUT), ends=True)
+    yield raw("chunks: no end, and then nobody", start + _chunked(body)[:-5], expected=[BAD_FORM], ends=True)
     yield raw("chunks: a request behind the end", start + _chunked(body) + _SMUGGLED, expected=(SENTENCE,))
 
 
 def _rest() -> Iterator[Case]:
     waits = posted(form(wav()), b"expect: 100-continue")
     yield raw("expects to be told to go on", waits, expected=(SENTENCE,))
-    yield raw("expects what nobody knows", posted(form(wav()), b"expect: " + b"x" * 500), expected=(SENTENCE, Told(status=417)))
+    yield raw("expects what nobody knows", posted(form(wav()), b"expect: " + b"x" * 500), expected=[SENTENCE])
     three = _SMUGGLED * 2 + head("GET /healthz")
     yield raw("three requests at once", three, expected=(Told(status=200, n_answers=3),))
     yield raw("a thousand requests at once", _SMUGGLED * 999 + head("GET /healthz"), expected=(Told(status=200, n_answers=1_000),))
     yield case("a byte at a time", lambda: Exchange(pieces=[bytes([one]) for one in head("GET /healthz")]), OK)
     leaves = posted(form(wav()))[:-10_000]
-    yield raw("leaves in the middle of its upload", leaves, expected=(CUT, BAD_FORM), ends=True)
-    yield raw("half a head, and leaves", head(_POST)[:50], expected=_NONE, ends=True)
+    yield raw("leaves in the middle of its upload", leaves, expected=[BAD_FORM], ends=True)
+    yield raw("half a head, and leaves", head(_POST)[:50], expected=[CUT], ends=True)
 
 
 def _chunked(body: bytes, *, n_bytes: int = 10_000, extension: bytes = b"") -> bytes:

@@ -17,7 +17,7 @@ from ..victim import Victim
 from .case import TRANSCRIPTIONS, Case, Sent
 from .disguises import TRAP_PORT
 from .exchange import exchanged
-from .judging import fault_of
+from .judging import fault_of, summary
 from .memory import Rise
 from .sounds import sentence, shorts, wav
 
@@ -33,6 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     case: Case
     faults: tuple[str, ...]
+    told: str  # what came back, in short
     seconds: float
     rise_mib: float | None = None  # None: others ran beside it
 
@@ -103,7 +104,7 @@ class Runner:
         return verdicts
 
     async def _sent(self, case: Case, sent: Sent) -> Verdict:
-        began_s = time.monotonic()
+        began_s, told = time.monotonic(), "nothing"
         try:
             got = await asyncio.wait_for(exchanged(self._victim.url, sent), case.within_s)
         except TimeoutError:
@@ -111,8 +112,8 @@ class Runner:
         except OSError as failure:
             fault = f"no connection: {failure}"
         else:
-            fault = fault_of(case, got, self._calm)
-        return Verdict(case=case, faults=(fault,) if fault else (), seconds=time.monotonic() - began_s)
+            fault, told = fault_of(case, got, self._calm), summary(got)
+        return Verdict(case=case, faults=(fault,) if fault else (), told=told, seconds=time.monotonic() - began_s)
 
     def _warm_up(self) -> None:
         """Have the service do what it does for everybody: the model's batches take memory once, and that is nobody's attack."""

@@ -33,16 +33,12 @@ def _names() -> Iterator[Case]:
         "from right to left": "\u202evaw.exe".encode(),
         "signs that combine": "Z\u0351\u036b".encode() * 200, "of 3,000 letters": b"a" * 3_000,
         "html": b"<script>alert(1)</script>", "a dot": b".",
-        "a quote": b'a\\".wav',
+        "a quote": b'a\\".wav', "with NUL": b"a\0.wav", "with a line end": b"a\r\nx-a: b",
     }.items():  # fmt: skip
         yield raw(f"file name: {name}", posted(form(wav(), file_name=said)), expected=[SENTENCE])
-    for name, said, told in (
-        ("of 64 KB", b"a" * 65_536, (BAD_FORM,)), ("with NUL", b"a\0.wav", (SENTENCE, BAD_FORM)),
-        ("with a line end", b"a\r\nx-a: b", (BAD_FORM, SENTENCE)),
-    ):  # fmt: skip
-        yield raw(f"file name: {name}", posted(form(wav(), file_name=said)), expected=told)
+    yield raw("file name: of 64 KB", posted(form(wav(), file_name=b"a" * 65_536)), expected=[BAD_FORM])
     starred = part(b"form-data; name=\"file\"; filename*=utf-8''%00%ff%2e%2e%2f", wav())
-    yield raw("file name: percent-encoded", posted(enclosed([starred])), expected=(SENTENCE, BAD_FORM))
+    yield raw("file name: percent-encoded", posted(enclosed([starred])), expected=[SENTENCE])
     for name, said in (
         ("no UTF-8", b"\xff\xfe"),
         ("brackets", b"a[b][c"),
@@ -51,7 +47,7 @@ def _names() -> Iterator[Case]:
     ):
         odd = part(b'form-data; name="' + said + b'"', b"x")
         whole = enclosed([odd, part(b'form-data; name="file"', wav())])
-        yield raw(f"field name: {name}", posted(whole), expected=(SENTENCE, BAD_FORM))
+        yield raw(f"field name: {name}", posted(whole), expected=[SENTENCE])
 
 
 def _values() -> Iterator[Case]:
@@ -77,14 +73,14 @@ def _paths() -> Iterator[Case]:
         "/?" + "a=b&" * 10_000 + "x",
         "/v1/audio/transcriptions/../../../healthz",
     ):  # fmt: skip
-        told = (OK,) if path.startswith("/?") else (_NOT_FOUND, BARE)
-        yield raw(f"GET {path[:45]}", head(f"GET {path}"), expected=told)
+        told = OK if path.startswith("/?") else _NOT_FOUND
+        yield raw(f"GET {path[:45]}", head(f"GET {path}"), expected=[told])
     for name in ("..%2f..%2fetc%2fpasswd", "%00", "a" * 5_000, "%ff", "{{7*7}}"):
-        yield raw(f"model {name[:20]}", head(f"GET /v1/models/{name}"), expected=(_NO_SUCH_MODEL, _NOT_FOUND, BARE))
-    yield raw("an address of 100 KB", head("GET /" + "a" * 100_000), expected=(_NOT_FOUND, Told(status=414), Told(status=431)))
-    yield raw("an address of 1 MB", head("GET /" + "a" * 1_000_000), expected=(Told(status=414), Told(status=431), BARE))
-    yield raw("a whole address", head("GET http://127.0.0.1:1/healthz"), expected=(OK, _NOT_FOUND, BARE))
-    yield raw("bytes above ASCII", head(b"GET /\xff\xfe\xe4"), expected=(_NOT_FOUND, BARE))
+        yield raw(f"model {name[:20]}", head(f"GET /v1/models/{name}"), expected=[_NO_SUCH_MODEL])
+    yield raw("an address of 100 KB", head("GET /" + "a" * 100_000), expected=[Told(status=414)])
+    yield raw("an address of 1 MB", head("GET /" + "a" * 1_000_000), expected=[Told(status=431)])
+    yield raw("a whole address", head("GET http://127.0.0.1:1/healthz"), expected=[OK])
+    yield raw("bytes above ASCII", head(b"GET /\xff\xfe\xe4"), expected=[BARE])
 
 
 def _headers() -> Iterator[Case]:
@@ -126,8 +122,8 @@ def _json() -> Iterator[Case]:
         ("100,000 brackets", b"[" * 100_000, BAD_FORM), ("100,000 objects", b'{"a":' * 100_000, BAD_FORM),
         ("NaN", b'{"session": NaN}', BAD_FORM),
         ("20 MB of brackets", b"[" * 20_000_000, BAD_FORM), ("5 MB of spaces", b" " * 5_000_000, BAD_FORM),
-        ("a number of 100,000 digits", _lasting(b"9" * 100_000), _TIME), ("-1 s", _lasting(b"-1"), _TIME),
-        ("1e400 s", _lasting(b"1e400"), _TIME),
+        ("a number of 100,000 digits", _lasting(b"9" * 100_000), BAD_FORM), ("-1 s", _lasting(b"-1"), _TIME),
+        ("1e400 s", _lasting(b"1e400"), BAD_FORM),
         ("a text for seconds", _lasting(b'"600"'), _TIME), ("NUL", b'{"session": {"type": "\0"}}', BAD_FORM),
         ("an unknown member", b'{"session": {"__proto__": {}}}', _UNKNOWN),
         ("a type of 100 KB", b'{"session": {"type": "' + b"t" * 100_000 + b'"}}', wrong("session.type")),

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from app.entrypoints.client_secrets import ClientSecrets
 from app.entrypoints.keys import Key, Keys
 from app.entrypoints.rates import Rates
+from app.entrypoints.websocket.closes import RefusedError
 from app.entrypoints.websocket.entrance import Entrance
 from app.entrypoints.websocket.realtime_session import SessionConfig
-from app.entrypoints.websocket.sockets import RefusedError
 from app.settings import Settings
 
 from .live import talk, wait_until

@@ -1,5 +1,6 @@
 """Real speech over real sockets to `/ws`: compared with what was said, and with what the service writes of the same file."""
 
+import asyncio
 import json
 import random
 import re
@@ -22,6 +23,9 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 
 from app.domain.audio import MODEL_RATE_HZ, Samples
+from bench.hostile.case import Session
+from bench.hostile.exchange import exchanged
+from bench.hostile.sockets import masked
 from tests.recordings import MOST_ERRORS, Recording, concatenated, encode, recordings, word_error_rate
 from tests.service import Service
 
@@ -200,6 +204,17 @@ def test_bad_messages_are_told_of_and_the_session_goes_on(service: Service) -> N
         socket.send('{"type": "finish"}')
         messages, _ = rest_of(socket)
     assert text_of(messages)
+
+
+@pytest.mark.parametrize("path", ["/ws", "/v1/realtime"])
+@pytest.mark.parametrize(
+    "frame",
+    [masked(3, b"x"), masked(1, b"{}", mask=False), masked(1, b"\xff\xfe"), masked(2, b"x", length=17 << 20)],
+    ids=["opcode", "unmasked", "no-utf-8", "too-large"],
+)
+def test_frames_that_break_the_protocol_are_answered_with_1002(service: Service, frame: bytes, path: str) -> None:
+    got = asyncio.run(exchanged(service.url, Session(path=path, pieces=[frame])))
+    assert got.close == 1002
 
 
 def test_clients_that_vanish_leave_nothing_behind(service: Service) -> None:

@@ -31,8 +31,8 @@ from app.entrypoints.key_file import check_key_file
 from app.entrypoints.keys import Keys, KeysError, read_keys
 from app.entrypoints.proxies import Proxies, read_address
 from app.entrypoints.rates import Rates
+from app.entrypoints.websocket.closes import REFUSED, RefusedError
 from app.entrypoints.websocket.entrance import Entrance
-from app.entrypoints.websocket.sockets import REFUSED, RefusedError
 from app.setting_sources import CONFIG_FILE, environment_of, read_settings
 from app.settings import SettingsError
 

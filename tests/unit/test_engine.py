@@ -407,14 +407,14 @@ def test_results_missing_from_a_batch_are_asked_for_again() -> None:
 
 
 class RaisingRecognizer(FakeRecognizer):
-    """Raises `failure` for every batch of more than `most` clips."""
+    """Raises `failure` for every batch of more than `most` clips, or with one of more than `longest` samples."""
 
-    def __init__(self, failure: BaseException, *, most: int = 0) -> None:
+    def __init__(self, failure: BaseException, *, most: int = 0, longest: int = 1 << 60) -> None:
         super().__init__(says_its_size)
-        self._failure, self._most = failure, most
+        self._failure, self._most, self._longest = failure, most, longest
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
-        if len(clips) > self._most:
+        if len(clips) > self._most or any(clip.samples.size > self._longest for clip in clips):
             self.batches.append(len(clips))
             raise self._failure
         return super().recognize(clips, options)
@@ -427,6 +427,18 @@ def test_a_batch_too_large_for_memory_is_halved_until_it_fits() -> None:
         gated.let_go.set()
         assert [answer.result(PATIENCE_S).text for answer in waiting] == [f"n{16_000 + i}" for i in range(8)]
     assert recognizer.batches == [1, 8, 4, 2, 2, 4, 2, 2]
+
+
+def test_a_clip_too_large_for_memory_by_itself_fails_alone() -> None:
+    recognizer = RaisingRecognizer(MemoryError("out of memory"), most=8, longest=20_000)
+    with busy(recognizer) as (engine, gated, _):
+        sizes = (16_000, 20_001, 16_001, 16_002)
+        waiting = [engine.submit(clip_of(size), OPTIONS) for size in sizes]
+        gated.let_go.set()
+        told = [answer.exception(PATIENCE_S) or answer.result().text for answer in waiting]
+        assert engine.submit(clip_of(16_003), OPTIONS).result(PATIENCE_S).text == "n16003"
+    assert isinstance(told.pop(1), RecognitionError)
+    assert told == ["n16000", "n16001", "n16002"]
 
 
 @pytest.mark.parametrize(

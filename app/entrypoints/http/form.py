@@ -141,12 +141,13 @@ def _parser(headers: Mapping[str, str], *, max_upload_mb: int) -> PushMultipartP
 
 
 class _Parser(PushMultipartParser):  # type: ignore[misc]  # multipart ships no types
-    """Refuses a bare line feed in a part's header always; by itself the parser does only where a piece ends within that line."""
+    """Treats the lines of a part's header alike, wherever a packet ends and in whatever charset a file is named."""
 
     def _on_segment_headerline(self, line: bytes) -> None:
-        if b"\n" in line:
+        if b"\n" in line:  # by itself the parser refuses it only where a piece ends within the line
             raise MultipartError("a bare line feed in a part's header")
-        super()._on_segment_headerline(line)
+        # What is no UTF-8 would be refused; a sign of one byte keeps the line as long as it was.
+        super()._on_segment_headerline(line.decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "?").encode())
 
 
 class _Reader:

@@ -11,7 +11,7 @@ from ..errors import BAD_KEY, FOREIGN_ORIGIN, body_of
 from ..http.requests import note
 from ..keys import Keys, offered_key
 from ..rates import Meter, Rates
-from .sockets import REFUSED, RefusedError
+from .closes import REFUSED, RefusedError
 
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 

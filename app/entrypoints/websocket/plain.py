@@ -12,11 +12,12 @@ from ..drain import Drain
 from ..errors import body_of_failure
 from ..http.requests import note
 from ..rates import Meter
+from .closes import IdleError, RefusedError
 from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .plain_messages import Status, read_choices, read_message, read_query
 from .plain_texts import Texts, rules_of
-from .sockets import AnySocket, IdleError, LiveSocket, RefusedError, conversation
+from .sockets import AnySocket, LiveSocket, conversation
 
 
 @websocket("/ws")

@@ -19,6 +19,7 @@ from ..errors import INVALID, ErrorBody, Row, body_of
 from ..http.requests import note
 from ..keys import offered_key
 from ..rates import Meter
+from .closes import GOING_AWAY, IdleError, RefusedError
 from .entrance import Entrance
 from .host import LiveConnection, LiveHost
 from .realtime_events import ErrorEvent, new_id
@@ -26,7 +27,7 @@ from .realtime_protocol import Append, Clear, Commit, Configure, Deed, RealtimeP
 from .realtime_reading import read_event
 from .realtime_session import SessionConfig, live_rules, sound_of
 from .realtime_updates import RefusedEventError, Served, first_config, served_by
-from .sockets import GOING_AWAY, AnySocket, IdleError, LiveSocket, RefusedError, conversation
+from .sockets import AnySocket, LiveSocket, conversation
 
 SUBPROTOCOL: Final = "realtime"
 BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"

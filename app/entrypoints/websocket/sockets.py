@@ -13,23 +13,30 @@ from litestar.datastructures import State
 from litestar.exceptions import WebSocketDisconnect
 from litestar.types import Scope
 
-from ...domain.errors import GoingDownError, InvalidRequestError, SpeechError, UnavailableError
+from ...domain.errors import GoingDownError, SpeechError
 from ..drain import Drain, going_down
 from ..errors import IDLE, INTERNAL, LARGE_MESSAGE, ErrorBody, body_of, body_of_failure, internal_body, row_of
 from ..http.requests import REQUEST_ID, begin_request
 from ..throttle import Throttle
+from .closes import (
+    BROKEN,
+    FAILED,
+    FINISHED,
+    GOING_AWAY,
+    NO_CODE,
+    REFUSED,
+    TOO_LARGE,
+    IdleError,
+    LeftError,
+    RefusedError,
+    close_code,
+)
 
 log = structlog.stdlib.get_logger()
 
 AnySocket = WebSocket[Any, Any, State]
 T = TypeVar("T")
 
-FINISHED: Final = 1000  # close codes of RFC 6455 and IANA's registry
-GOING_AWAY: Final = 1001
-REFUSED: Final = 1008
-TOO_LARGE: Final = 1009
-FAILED: Final = 1011
-OVERLOADED: Final = 1013
 _FAREWELL_S: Final = 1.0  # how long one that was told of an error may send before it is closed; chosen
 _QUIET_S: Final = 0.3  # and it is done with sending when nothing came for so long; chosen
 SMALL_BYTES: Final = 320  # of a message: 10 ms of sound, 16-bit at 16 kHz
@@ -37,22 +44,6 @@ SMALL_PER_S: Final = 500  # ten times what a telephone sends in its frames of 20
 SMALL_AT_ONCE: Final = 2_000
 LARGEST_MESSAGE: Final = 21 * 1024 * 1024  # bytes or characters: 15 MiB of sound in base64, and what stands around it
 _REASON_BYTES: Final = 123  # a control frame has room for no more (RFC 6455, 5.5)
-
-
-class LeftError(Exception):
-    """The client is gone, or takes nothing any more: nobody is left to tell."""
-
-
-class IdleError(Exception):
-    """The client has sent nothing for too long."""
-
-
-class RefusedError(Exception):
-    """The client may not come in; `body` tells why, and then the socket is closed with `code`."""
-
-    def __init__(self, body: ErrorBody, *, code: int) -> None:
-        super().__init__(body.error.message)
-        self.body, self.code = body, code
 
 
 class LiveSocket:
@@ -80,7 +71,7 @@ class LiveSocket:
         self._socket, self._as_message, self._as_reason = socket, as_message, as_reason
         self._drain, self._idle_s, self._stall_s = drain, idle_s, stall_s
         self._throttle = Throttle(small_bytes=SMALL_BYTES, per_s=SMALL_PER_S, at_once=SMALL_AT_ONCE)
-        self._lost = False
+        self._lost = self._may_be_broken = False
         self._early: asyncio.Future[Any] | None = None  # the next message, where it was waited for beside other work
         self._waiting: asyncio.Timeout | None = None  # while a message is waited for
         self._takes_more = False  # and while it would be heard
@@ -157,6 +148,17 @@ class LiveSocket:
         await self._hand_out(self._socket.close(code, shown))
         self._lost = True
 
+    async def part(self) -> None:
+        """Close for a client that broke the protocol's rules; for one that has left nothing happens.
+
+        Granian tells of both as of a close without a code, and would answer the first with the same.
+        """
+        if self._may_be_broken:
+            self._socket.connection_state = "receive"  # in the other state Litestar would not send
+            with suppress(TimeoutError, OSError, RuntimeError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._socket.close(BROKEN)
+
     async def unless_left(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for `work`; what the client sends meanwhile is dropped.
 
@@ -186,8 +188,7 @@ class LiveSocket:
         working = asyncio.create_task(work)
         try:
             await asyncio.wait((working, early), return_when=asyncio.FIRST_COMPLETED)
-            self._lost = self._lost or (early.done() and early.result()["type"] != "websocket.receive")
-            if self._lost:
+            if self._lost or (early.done() and self._has_left(early.result())):
                 raise LeftError
             return await working
         except BaseException:
@@ -209,13 +210,18 @@ class LiveSocket:
             raise LeftError if self._lost else IdleError from passed
         finally:
             self._waiting = self._early = None
-        if message["type"] != "websocket.receive":
-            self._lost = True
+        if self._has_left(message):
             raise LeftError
         data: str | bytes | None = message.get("bytes")
         found = message.get("text") or "" if data is None else data
         await self._throttle.take(len(found))
         return found
+
+    def _has_left(self, message: Any) -> bool:
+        left: bool = message["type"] != "websocket.receive"
+        self._lost = self._lost or left
+        self._may_be_broken = left and message.get("code") == NO_CODE
+        return left
 
     async def _hand_out(self, sending: Coroutine[Any, Any, None]) -> None:
         try:
@@ -258,6 +264,7 @@ async def _conversation(client: LiveSocket, protocol: str, subprotocol: str | No
         await client.close(FINISHED)
     except LeftError:
         outcome = "left"
+        await client.part()
     except IdleError:
         outcome = IDLE.code
         await client.dismiss(body_of(IDLE, "nothing was sent for too long"), REFUSED)
@@ -282,10 +289,3 @@ async def _conversation(client: LiveSocket, protocol: str, subprotocol: str | No
     finally:
         record.facts.update(protocol=protocol, outcome=outcome)
         log.info("live_session_finished", elapsed_s=round(perf_counter() - started_s, 3), **record.facts)
-
-
-def close_code(failure: SpeechError) -> int:
-    """Return the code that a socket is closed with after a failure."""
-    if isinstance(failure, UnavailableError):
-        return OVERLOADED
-    return REFUSED if isinstance(failure, InvalidRequestError) else FAILED
