@@ -121,12 +121,12 @@ def _local_recognizer(settings: Settings) -> Recognizer:
     Raises:
         ModelUnavailableError: There is no such model or factory, or what the factory made is no recogniser.
     """
+    if len(parts := _by_device(settings)) > 1:
+        return SeveralRecognizers([_local_recognizer(part) for part in parts])
     if settings.recognizer == "nemo":
         return NemoRecognizer(
             model=settings.model, device=settings.device, precision=settings.precision, step_back=True, on_progress=_log_progress
         )
-    if len(parts := _by_device(settings)) > 1:
-        return SeveralRecognizers([_local_recognizer(part) for part in parts])
     made = _factory(settings.recognizer)(settings)
     if missing := [name for name in _PORT if not hasattr(made, name)]:
         told = f"STT_RECOGNIZER={settings.recognizer} made a {type(made).__name__}, which has no {', '.join(missing)}"
@@ -135,14 +135,14 @@ def _local_recognizer(settings: Settings) -> Recognizer:
     return recognizer
 
 
-def _factory(place: str) -> Callable[[Settings], Any]:
-    module, _, name = place.partition(":")
-    try:
-        found: Callable[[Settings], Any] = attrgetter(name)(import_module(module))
 def _by_device(settings: Settings) -> list[Settings]:
     return [msgspec.structs.replace(settings, device=device) for device in settings.device.split(",")]
 
 
+def _factory(place: str) -> Callable[[Settings], Any]:
+    module, _, name = place.partition(":")
+    try:
+        found: Callable[[Settings], Any] = attrgetter(name)(import_module(module))
     except (ImportError, AttributeError) as fault:
         raise ModelUnavailableError(f"STT_RECOGNIZER={place} cannot be imported: {fault}") from fault
     if not callable(found):

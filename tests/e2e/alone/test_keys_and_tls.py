@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from app.entrypoints.keys import new_key
-from bench.ruler_service import float_wav, said, text_of
+from bench.troubled_ruler import float_wav, said, text_of
 from tests.service import RULER, Service, running_service
 
 PATIENCE_S: Final = 60.0

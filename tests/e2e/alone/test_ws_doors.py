@@ -11,7 +11,7 @@ from websockets.sync.connection import Connection
 from websockets.typing import Subprotocol
 
 from app.domain.audio import MODEL_RATE_HZ
-from bench.ruler_service import RUN_S, said
+from bench.troubled_ruler import RUN_S, said
 from tests.ruler import opened, rest_of
 from tests.service import RULER, Service, running_service
 
