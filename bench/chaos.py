@@ -21,12 +21,11 @@ from .asks import Ask, form, recorded_asks, ruler_asks
 from .chaos_report import Verdict, judged, show
 from .child import ROOT, BenchError
 from .flags import console, guarded
-from .service import SERVE
+from .service import RULER, SERVE
 from .troubled_ruler import RUN_S, float_wav, said, text_of
 from .troubles import Done, Trouble, Troubles
 from .victim import Victim
 
-RULER: Final = (sys.executable, "-m", "bench.ruler_service")
 _RUN_S: Final = "0.01"  # of the ruler's batches, so that something is under way whenever something happens
 _CLIENTS: Final = 24
 _PAUSE_S: Final = 0.25  # of a client that was refused or found nobody: less than it is told, to keep the load up

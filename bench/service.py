@@ -18,10 +18,11 @@ import psutil
 
 from .child import ROOT, BenchError, last_lines
 
-_CONSOLE_SCRIPT: Final = Path(sys.executable).parent / "parakeet-stt"
+CONSOLE_SCRIPT: Final = Path(sys.executable).parent / "parakeet-stt"
 _PATIENCE_S: Final = 900.0  # a model of gigabytes from a slow disk
 _STOP_S: Final = 30.0  # for requests under way
-SERVE: Final = (str(_CONSOLE_SCRIPT), "serve")
+SERVE: Final = (str(CONSOLE_SCRIPT), "serve")
+RULER: Final = (sys.executable, "-m", "bench.ruler_service")  # real but for the model, which reads words out of samples
 INSTANT: Final = (sys.executable, "-m", "bench.outside")  # the same without the model's time
 
 

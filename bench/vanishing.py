@@ -25,7 +25,7 @@ from tests.recordings import recordings, resampled
 
 from .child import BenchError
 from .flags import console, guarded
-from .service import SERVE
+from .service import RULER, SERVE
 from .soak_facts import Facts, at_rest, look, told
 from .victim import Victim
 
@@ -133,9 +133,14 @@ def main() -> int:
     )
     parser.add_argument("--sessions", type=int, default=1_000, help="How many come and go. Default: 1000.")
     parser.add_argument("--first", type=int, default=200, help="After how many of them what is held is looked at. Default: 200.")
+    parser.add_argument("--ruler", action="store_true", help="With the ruler as the model, which holds next to nothing itself.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        victim = Victim(SERVE, {"STT_MODEL": "bundled", "STT_MAX_LIVE_SESSIONS": str(given.sessions)}, uploads=Path(folder))
+        victim = Victim(
+            RULER if given.ruler else SERVE,
+            {"STT_MODEL": "bundled", "STT_MAX_LIVE_SESSIONS": str(given.sessions)},
+            uploads=Path(folder),
+        )
         victim.start()
         try:
             victim.wait_until_ready()

@@ -3,7 +3,6 @@
 import signal
 import ssl
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +12,8 @@ from typing import Final
 import msgspec
 
 from bench.child import ROOT
-from bench.service import free_port, other_variables, wait_until_ok
+from bench.service import CONSOLE_SCRIPT, free_port, other_variables, wait_until_ok
 
-CONSOLE_SCRIPT: Final = Path(sys.executable).parent / "parakeet-stt"
-RULER: Final = (sys.executable, "-m", "bench.ruler_service")  # real but for the model, which reads words out of samples
 running: Final[list["Service"]] = []  # what runs now: a test that fails shows their logs
 _PATIENCE_S: Final = 240.0  # NeMo takes 6 to 12 s to import on an idle machine; no test is about that
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
@@ -307,20 +306,21 @@ def test_a_health_check_is_no_event_an_operator_must_read() -> None:
 )
 def test_what_takes_long_to_write_keeps_nobody_waiting(path: str, fields: dict[str, Any]) -> None:
     speech = "So many words as somebody says in an hour. " * 1_000
-    turns_s: list[float] = []  # when the loop turned; written on the loop, many a second unless somebody holds it
+    turns_s: list[float] = []  # when the loop turned; written on the loop
+    finished: list[Any] = []
 
     async def turn() -> None:
-        while True:
+        while not finished:
+            finished.extend(event for event in logs if event["event"] == "request_finished" and event["path"] == path)
             turns_s.append(monotonic())
             await asyncio.sleep(0)
 
     with serving(recognizer=FakeRecognizer(speech)) as (client, _), client.portal() as portal, capture_logs() as logs:
         turning = portal.start_task_soon(turn)
         assert send(client, path=path, **fields).status_code == 200
-        turning.cancel()
-    (finished,) = [event for event in logs if event["event"] == "request_finished" and event["path"] == path]
-    held_s = max(after_s - before_s for before_s, after_s in pairwise(turns_s))
-    assert held_s < finished["render_ms"] / 1000 / 2  # all of it, were it written on the loop
+        turning.result(PATIENCE_S)
+    rendered_from_s = turns_s[-1] - finished[0]["render_ms"] / 1000
+    assert len([at_s for at_s in turns_s if at_s > rendered_from_s]) > 100  # a handful, were it written on the loop
 
 
 def test_a_lost_model_is_told_by_readiness_and_liveness() -> None:

@@ -28,6 +28,7 @@ TRANSCRIPT: Final = "conversation.item.input_audio_transcription"
 ITEM: Final = ["input_audio_buffer.committed", "conversation.item.added", "conversation.item.done"]
 BETA_ITEM: Final = ["input_audio_buffer.committed", "conversation.item.created"]
 SPOKEN: Final = ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"]
+SLOW_S: Final = 0.15  # between pieces of 50 ms: the slowest machine hears on in the meantime
 PAUSE_S: Final = 1.0
 Told = dict[str, Any]
 
@@ -162,7 +163,7 @@ def test_speech_is_written_as_of_a_file(connection: Any, client: httpx.Client) -
 
 def test_words_are_told_while_they_are_spoken(connection: Any) -> None:
     recording = recordings()[3]
-    told = converse(connection, lambda: speak(connection, followed_by_a_pause(recording.samples), every_s=0.05))
+    told = converse(connection, lambda: speak(connection, followed_by_a_pause(recording.samples), every_s=SLOW_S))
     check(told, item=ITEM)
     kinds = [event["type"] for event in told]
     assert kinds.index(f"{TRANSCRIPT}.delta") < kinds.index(SPOKEN[1])

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from bench.service import other_variables
+from bench.service import CONSOLE_SCRIPT, other_variables
 from tests.recordings import MOST_ERRORS, recordings, word_error_rate
-from tests.service import CONSOLE_SCRIPT, Service
+from tests.service import Service
 
 DATA: Final = Path(__file__).parents[1] / "data"
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.domain.audio import MODEL_RATE_HZ
+from bench.service import RULER
 from bench.troubled_ruler import GATE, HELD, float_wav, numbers_left, said, text_of
 from tests.ruler import PATH, PATIENCE_S, ask, family_of, gone, opened, rest_of, wait_until, wait_until_heard, worker_of
-from tests.service import RULER, Service, running_service
+from tests.service import Service, running_service
 
 TRANSCRIPT: Final = "conversation.item.input_audio_transcription.completed"
 

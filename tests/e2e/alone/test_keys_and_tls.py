@@ -16,8 +16,9 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from app.entrypoints.keys import new_key
+from bench.service import RULER
 from bench.troubled_ruler import float_wav, said, text_of
-from tests.service import RULER, Service, running_service
+from tests.service import Service, running_service
 
 PATIENCE_S: Final = 60.0
 WORDS: Final = (3_001, 3_002, 3_003)  # each written as five characters that nothing else holds

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import psutil
 
+from bench.service import RULER
 from bench.troubled_ruler import GATE, HELD, LOST_DEVICE, POISON, numbers_left, text_of
 from tests.ruler import ask, family_of, gone, opened, wait_until, worker_of
-from tests.service import RULER, Service, running_service
+from tests.service import Service, running_service
 
 
 def wait_until_back(service: Service, before: psutil.Process) -> None:

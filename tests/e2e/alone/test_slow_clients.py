@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bench.service import RULER
 from bench.troubled_ruler import text_of
 from tests.ruler import PATIENCE_S, ask, wait_until
-from tests.service import RULER, Service, running_service
+from tests.service import Service, running_service
 
 REQUEST: Final = b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n"
 UPGRADE: Final = (

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.service import CONSOLE_SCRIPT, Service, running_service
+from bench.service import CONSOLE_SCRIPT
+from tests.service import Service, running_service
 
 SAMPLE = Path(__file__).parents[3] / "app" / "samples" / "hello.wav"
 

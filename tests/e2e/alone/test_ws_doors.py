@@ -11,9 +11,10 @@ from websockets.sync.connection import Connection
 from websockets.typing import Subprotocol
 
 from app.domain.audio import MODEL_RATE_HZ
+from bench.service import RULER
 from bench.troubled_ruler import RUN_S, said
 from tests.ruler import opened, rest_of
-from tests.service import RULER, Service, running_service
+from tests.service import Service, running_service
 
 KEY: Final = "sk-live"
 SOUND: Final = (said(*range(1, 13)).samples.tobytes() + bytes(4 * MODEL_RATE_HZ)) * 12  # utterances of 3 s with a second between
