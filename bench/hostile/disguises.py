@@ -84,9 +84,9 @@ def _polyglots() -> Iterator[Case]:
     yield upload("flac and html", lambda: encoded("flac") + b"<script>alert(1)</script>" * 100, SENTENCE)
     yield upload("wav whose sound is a playlist", lambda: wav(_PLAYLISTS["hls of a file"].encode() * 100), OK)
     yield upload("wav whose sound is a program", lambda: wav(b"\x7fELF" + bytes(100_000)), OK)
-    yield upload("wav whose sound is wav", lambda: wav(wav()), SENTENCE, OK)
+    yield upload("wav whose sound is wav", lambda: wav(wav()), SENTENCE)
     yield upload("wav whose sound is mp3", lambda: wav(encoded("mp3")), OK)
-    yield upload("wav that says it is mp3, and is", lambda: wav(encoded("mp3"), tag=0x55, bits=0), SENTENCE, NO_AUDIO)
+    yield upload("wav that says it is mp3, and is", lambda: wav(encoded("mp3"), tag=0x55, bits=0), SENTENCE)
     yield upload("wav whose sound is dts", lambda: wav((b"\xfe\x7f\1\x80" + bytes(2_044)) * 50), OK)
     yield upload("wav within id3, then a program", lambda: b"ID3\4\0\0\0\0\0\0\x7fELF" + wav(), NO_AUDIO)
     yield upload("flac behind id3", lambda: b"ID3\4\0\0\0\0\0\0" + encoded("flac"), SENTENCE)
@@ -101,11 +101,11 @@ def _references() -> Iterator[Case]:
     elsewhere = box(b"dref", b"\0\0\0\0\0\0\0\1", box(b"url ", b"\0\0\0\0" + _HERE.encode() + b"\0"))
     beside = box(b"dref", b"\0\0\0\0\0\0\0\1", box(b"alis", b"\0\0\0\0" + bytes(300)))
     for name, one in (("an address", elsewhere), ("an alias", beside)):
-        yield upload(f"mp4 whose sound is at {name}", partial(_referring, one), NO_AUDIO, SENTENCE, OK)
+        yield upload(f"mp4 whose sound is at {name}", partial(_referring, one), SENTENCE)
     reference = box(b"rmra", box(b"rmda", box(b"rdrf", b"\0\0\0\0url ", len(_HERE).to_bytes(4, "big"), _HERE.encode())))
     yield upload("mov that is elsewhere", lambda: box(b"ftyp", b"qt  \0\0\0\0qt  ") + box(b"moov", reference), NO_AUDIO)
     linked = b"\x3c\xb8\x3a" + bytes([0x80 | len(_FILE)]) + _FILE.encode()  # NextFilename
-    yield upload("webm that goes on elsewhere", lambda: _within_info(linked), SENTENCE, OK, NO_AUDIO)
+    yield upload("webm that goes on elsewhere", lambda: _within_info(linked), SENTENCE)
 
 
 def _referring(dref: bytes) -> bytes:
