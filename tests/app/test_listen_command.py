@@ -80,6 +80,7 @@ def test_a_file_is_heard_at_the_pace_of_speech_and_told_while_it_is(tmp_path: Pa
     ("arguments", "status", "told"),
     [
         (("missing.wav",), 2, "missing.wav: No such file or directory"),
+        (("/dev",), 2, "/dev is no file; raw samples of a pipe are heard as `-`"),
         (("-", "--rate", "1"), 2, "--rate must be from 8000 to 48000"),
         (("-", "--keywords", "x" * 101), 2, "may have at most 100 characters"),
         (("-", "--server", "ftp://host"), 2, "a service has an address like"),

@@ -170,8 +170,10 @@ def capture_of(
         if not 8_000 <= rate_hz <= _HIGHEST_HZ:
             raise UsageError(f"--rate must be from 8000 to {_HIGHEST_HZ}")
         return Pipe(rate_hz)
+    if (path := Path(given)).exists() and not path.is_file():
+        raise UsageError(f"{given} is no file; raw samples of a pipe are heard as `-`")
     try:
-        return Recording(Path(given), normalizer(), DecodeLimits(max_duration_s=max_s))
+        return Recording(path, normalizer(), DecodeLimits(max_duration_s=max_s))
     except OSError as fault:
         raise UsageError(f"{given}: {fault.strerror}") from fault
 

@@ -13,10 +13,11 @@ from ...domain.errors import CancelledError, SpeechError
 from ...settings import Settings
 from ..http.parameters import FORMATS, checked_keywords
 from ..logs import configure_command_logs
+from .address import service_address
 from .hearing import Asked, Hearing, formats_of, hearing
-from .outputs import Targets, is_done, targets_of, write_whole
+from .outputs import Targets, check_folder, is_done, targets_of, write_whole
 from .progress import Meter, clock
-from .sources import Source, UsageError, opened, sources_of
+from .sources import Source, UsageError, opened, shown, sources_of
 
 INTERRUPTED: Final = 130  # 128 and SIGINT, as shells say it
 
@@ -100,11 +101,19 @@ def _planned(arguments: TranscribeArguments) -> tuple[Asked, list[Source], list[
         raise UsageError(f"--format must name one of {', '.join(FORMATS)}")
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError("--jobs must be at least 1")
+    if arguments.words and "verbose_json" not in formats:
+        raise UsageError("--words adds to verbose_json alone: ask for it with --format")
+    if arguments.server:
+        service_address(arguments.server)
     keywords = checked_keywords(arguments.keywords.split(","), name="--keywords", field="keywords")
     sources = sources_of(arguments.inputs, arguments.url, arguments.glob)
     asked = Asked(formats=formats, words=arguments.words, keywords=keywords)
+    if arguments.summary:
+        check_folder(Path(arguments.summary).parent)
     if arguments.output_dir:
-        return asked, sources, targets_of(sources, formats, Path(arguments.output_dir))
+        targets = targets_of(sources, formats, Path(arguments.output_dir))
+        check_folder(Path(arguments.output_dir))
+        return asked, sources, targets
     if len(sources) > 1 or len(formats) > 1:
         raise UsageError(f"{len(sources)} recordings in {len(formats)} formats need an --output-dir; standard output takes one")
     return asked, sources, None
@@ -152,7 +161,7 @@ class _Run:
             self._meter.over(at, audio_s)
         if answer.truncated:
             self._meter.say(f"broken off: {source.name}: the text is of what is there")
-        outputs = [str(path) for path in targets.values()] if targets else []
+        outputs = [shown(path) for path in targets.values()] if targets else []
         return Outcome(source=source.name, status="done", audio_s=audio_s, truncated=answer.truncated, outputs=outputs)
 
 
@@ -184,7 +193,11 @@ def _told(arguments: TranscribeArguments, files: list[Outcome], meter: Meter, mo
             **counted,
             files=files,
         )
-        write_whole(Path(arguments.summary), msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+        try:
+            write_whole(Path(arguments.summary), msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+        except OSError as fault:
+            print(f"parakeet-stt: the summary cannot be written: {fault}", file=sys.stderr)
+            return 1
     if interrupted:
         return INTERRUPTED
     return 1 if counted["failed"] else 0
