@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,18 @@ class Visit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def upload(self, name: str, content: bytes, *, kind: str = "audio/wav") -> None:
         self.page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
+
+    def drag(self, event: str, name: str, content: bytes) -> None:
+        """Let a file that is dragged cause an event, such as `drop`, on whatever is shown."""
+        transfer = self.page.evaluate_handle(
+            """([name, base64]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([Uint8Array.from(atob(base64), (byte) => byte.charCodeAt())], name));
+                return transfer;
+            }""",
+            [name, b64encode(content).decode()],
+        )
+        self.page.dispatch_event("main", event, {"dataTransfer": transfer})
 
     def wait_until_done(self) -> None:
         self.page.wait_for_selector("#downloads", state="visible", timeout=PATIENCE_MS)
