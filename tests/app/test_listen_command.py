@@ -80,6 +80,7 @@ def test_a_file_is_heard_at_the_pace_of_speech_and_told_while_it_is(tmp_path: Pa
     ("arguments", "status", "told"),
     [
         (("missing.wav",), 2, "missing.wav: No such file or directory"),
+        (("/dev",), 2, "/dev is no file; raw samples of a pipe are heard as `-`"),
         (("-", "--rate", "1"), 2, "--rate must be from 8000 to 48000"),
         (("-", "--keywords", "x" * 101), 2, "may have at most 100 characters"),
         (("-", "--server", "ftp://host"), 2, "a service has an address like"),
@@ -105,6 +106,12 @@ def test_a_microphone_says_what_it_needs(
     monkeypatch.syspath_prepend(tmp_path)
     assert run() == 1
     assert "apt-get install libportaudio2" in capsys.readouterr().err
+    (tmp_path / "sounddevice.py").write_text(
+        "class PortAudioError(Exception): ...\ndef query_devices(*_): raise PortAudioError('Error querying device -1')\n"
+    )
+    for named, told in (((), "there is no microphone: "), (("--microphone", "USB"), "there is no microphone USB: ")):
+        assert run(*named) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_on_a_terminal_what_may_still_change_is_dim() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,18 @@ class Visit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def upload(self, name: str, content: bytes, *, kind: str = "audio/wav") -> None:
         self.page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
+
+    def drag(self, event: str, name: str, content: bytes) -> None:
+        """Let a file that is dragged cause an event, such as `drop`, on whatever is shown."""
+        transfer = self.page.evaluate_handle(
+            """([name, base64]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([Uint8Array.from(atob(base64), (byte) => byte.charCodeAt())], name));
+                return transfer;
+            }""",
+            [name, b64encode(content).decode()],
+        )
+        self.page.dispatch_event("main", event, {"dataTransfer": transfer})
 
     def wait_until_done(self) -> None:
         self.page.wait_for_selector("#downloads", state="visible", timeout=PATIENCE_MS)
@@ -80,9 +93,13 @@ def chromium(microphone: Path) -> Iterator[Browser]:
 
 
 @contextmanager
-def visiting(browser: Browser, url: str, *, dark: bool = False, width: int = 1000) -> Iterator[Visit]:
+def visiting(browser: Browser, url: str, *, dark: bool = False, width: int = 1000, forced_colors: bool = False) -> Iterator[Visit]:
     """Open the page in a tab of its own."""
-    context = browser.new_context(color_scheme="dark" if dark else "light", viewport={"width": width, "height": 800})
+    context = browser.new_context(
+        color_scheme="dark" if dark else "light",
+        forced_colors="active" if forced_colors else "none",
+        viewport={"width": width, "height": 800},
+    )
     page, faults = context.new_page(), list[str]()
     page.on("console", lambda message: faults.append(f"console: {message.text}") if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(f"script: {error}"))

@@ -1,22 +1,30 @@
 """The page in real Chromium, against the running service and against fakes where the answer must be known."""
 
 import json
+import math
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from threading import Event
+from threading import Event, Semaphore
 from typing import Any, Final
 
+import msgspec
+import numpy as np
 import pytest
 import srt
 import webvtt
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from app.domain.audio import MODEL_RATE_HZ
+from app.domain.audio import MODEL_RATE_HZ, Clip
 from app.domain.ports import Recognizer
 from app.settings import Settings
-from app.testing.recognizers import FakeRecognizer
-from tests.app.service import TEXT, wav
+from app.testing.contracts_audio import wav_bytes
+from app.testing.recognizers import FAKE_FACTS, FakeRecognizer
+from tests.app.service import TEXT, tone, wav
 from tests.recordings import concatenated, encode, recordings, word_error_rate
 from tests.service import Service
 
@@ -27,6 +35,7 @@ REFERENCE: Final = " ".join(said.text for said in SAID)
 SPOKEN: Final = encode(concatenated(SAID, gap_s=1.2), container="wav", codec="pcm_s16le", rate_hz=MODEL_RATE_HZ, channels=1)
 MOST_ERRORS: Final = 0.7  # of these three sentences; the model is the small one
 N_WORDS: Final = 10_000
+PARTS: Final = ("The first part.", "The second part.", "The third part.")
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +130,51 @@ def test_downloads_are_what_their_names_say(transcribed: Visit) -> None:
     assert all(word["start"] <= word["end"] <= len(SPOKEN) / 2 / MODEL_RATE_HZ + 1 for word in words)
 
 
-def test_the_code_is_about_what_was_done(transcribed: Visit) -> None:
+def test_words_that_the_model_doubted_are_dotted(transcribed: Visit) -> None:
+    words = json.loads(downloaded(transcribed, "json")[1])["words"]
+    doubted = [word["word"] for word in words if math.exp(word["logprob"]) < 0.6]
+    assert 0 < len(doubted) < len(words)
+    assert transcribed.page.locator("#transcript .doubt").all_inner_texts() == doubted
+
+
+def test_speech_is_marked_in_the_waveform_and_pauses_are_not(transcribed: Visit) -> None:
+    words = json.loads(downloaded(transcribed, "json")[1])["words"]
+    pause_s = next(
+        (before["end"] + after["start"]) / 2 for before, after in pairwise(words) if after["start"] - before["end"] > 0.6
+    )
+    spoken_s = (words[0]["start"] + words[0]["end"]) / 2
+    transcribed.until("document.getElementById('clock').textContent.endsWith('0:10')")
+    marked = transcribed.page.evaluate(
+        """(moments) => {
+            const canvas = document.getElementById("wave");
+            const lasts = document.getElementById("audio").duration;
+            const pixel = (atS) => canvas.getContext("2d").getImageData((atS / lasts) * canvas.width, 1, 1, 1);
+            return moments.map((atS) => pixel(atS).data[3] > 0);
+        }""",
+        [spoken_s, pause_s],
+    )
+    assert marked == [True, False]
+
+
+def test_the_code_does_again_what_was_done(transcribed: Visit, tmp_path: Path) -> None:
+    (tmp_path / "three sentences.wav").write_bytes(SPOKEN)
     transcribed.page.click("#tab-code")
     curl, python, javascript = transcribed.page.locator("pre").all_inner_texts()
-    base = transcribed.page.url + "v1"
-    assert all(base in code for code in (curl, python, javascript))
-    assert "'file=@three sentences.wav'" in curl
-    compile(python, "snippet", "exec")
+    assert transcribed.page.url + "v1" in javascript
     assert '"three sentences.wav"' in javascript
     transcribed.page.click("#tab-file")
+    assert told(sys.executable, "-c", python, cwd=tmp_path) == transcribed.text() + "\n"
+    if shutil.which("curl"):
+        assert told("bash", "-c", curl, cwd=tmp_path) == downloaded(transcribed, "srt")[1]
 
 
-@pytest.mark.parametrize(("dark", "width"), [(False, 1000), (True, 1000), (False, 360)], ids=["light", "dark", "narrow"])
+def told(*command: str, cwd: Path) -> str:
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1000), (True, 1000), (False, 320)], ids=["light", "dark", "narrow"])
 def test_everybody_can_read_and_reach_it(browser: Browser, service: Service, *, dark: bool, width: int) -> None:
     name = f"{'dark' if dark else 'light'}-{width}"
     with visiting(browser, service.url, dark=dark, width=width) as opened:
@@ -156,6 +198,22 @@ def violations(visit: Visit) -> list[Any]:
     return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in Axe().run(visit.page).response["violations"]]
 
 
+def test_forced_colours_show_the_spoken_word_and_the_chosen_tab(browser: Browser) -> None:
+    with listening(Settings(), lambda: FakeRecognizer(TEXT)) as url, visiting(browser, url, forced_colors=True) as opened:
+        opened.upload("a.wav", wav(3))
+        opened.wait_until_done()
+        opened.page.click(".word[data-index='1']")
+        opened.page.click("#play")
+        opened.until("document.querySelector('.word.now')")
+        for of, style, n in ((".word", "backgroundColor", len(TEXT.split())), ("[role=tab]", "borderBottomWidth", 3)):
+            look = "([of, style]) => [...document.querySelectorAll(of)].map((one) => getComputedStyle(one)[style])"
+            found = opened.page.evaluate(look, [of, style])
+            assert len(found) == n
+            assert len(set(found)) == 2
+        opened.screenshot("forced-colours")
+        assert opened.faults == []
+
+
 def captions(visit: Visit) -> str:
     """Listen until the second utterance is told; return all that is."""
     page = visit.page
@@ -166,7 +224,7 @@ def captions(visit: Visit) -> str:
     page.wait_for_selector("#captions p >> nth=1", timeout=PATIENCE_MS)
     visit.screenshot("live")
     page.click("#listen")
-    page.wait_for_selector("#listen[aria-pressed=false]", timeout=PATIENCE_MS)
+    page.wait_for_selector("#listen:not(.running)", timeout=PATIENCE_MS)
     lines = page.locator("#captions p span").all_inner_texts()
     assert lines[0].split()[0] == begun
     delays = page.locator("#captions time").all_inner_texts()
@@ -178,12 +236,16 @@ def captions(visit: Visit) -> str:
 
 
 def test_the_microphone_is_written_down_while_it_is_heard(visit: Visit) -> None:
-    spoken = " ".join(said.text for said in SAID[:2])
+    page, spoken = visit.page, " ".join(said.text for said in SAID[:2])
     for _ in range(3):  # on a busy machine Chromium's microphone stutters
         if (errors := word_error_rate(spoken, captions(visit))) < MOST_ERRORS:
             break
-        visit.page.reload()
+        page.reload()
     assert errors < MOST_ERRORS
+    page.click("#tab-code")
+    _terminal, python, javascript = page.locator("pre").all_inner_texts()
+    compile(python, "snippet", "exec")
+    assert f"{page.url.replace('http', 'ws')}v1/realtime" in javascript
     assert visit.faults == []
 
 
@@ -196,6 +258,51 @@ def test_a_recording_is_written_down(visit: Visit) -> None:
     page.click("#tab-code")
     assert "recording.webm" in page.inner_text("#snippets")
     assert visit.faults == []
+
+
+def test_a_dropped_file_is_written_down_whatever_tab_is_open(visit: Visit) -> None:
+    page = visit.page
+    page.click("#tab-live")
+    visit.drag("dragover", "three sentences.wav", SPOKEN)
+    assert page.get_attribute("#drop", "class") == "drop over"
+    visit.drag("drop", "three sentences.wav", SPOKEN)
+    assert page.get_attribute("#drop", "class") == "drop"
+    assert page.is_visible("#panel-file")
+    visit.wait_until_done()
+    assert word_error_rate(REFERENCE, visit.text()) < MOST_ERRORS
+    assert page.inner_text("#clock") == "0:00 / 0:10"
+    assert visit.faults == []
+
+
+def test_the_transcript_grows_while_the_rest_is_still_heard(browser: Browser) -> None:
+    released, left = Semaphore(0), iter(PARTS)
+
+    def say(_: Clip) -> str:
+        assert released.acquire(timeout=PATIENCE_MS / 1000)
+        return next(left)
+
+    facts = msgspec.structs.replace(FAKE_FACTS, batch_padded_s=5.0)  # so that each window is a batch of its own
+    spoken = np.tile(np.concatenate([tone(3.0), np.zeros(MODEL_RATE_HZ, np.float32)]), len(PARTS))
+    settings = Settings(single_pass_s=5, window_s=5)
+    with listening(settings, lambda: FakeRecognizer(say, facts=facts)) as url, visiting(browser, url) as opened:
+        page = opened.page
+        try:
+            opened.upload("three parts.wav", wav_bytes(spoken, rate_hz=MODEL_RATE_HZ))
+            opened.until("document.getElementById('file-status').textContent === 'Transcribing three parts.wav…'")
+            assert page.is_hidden("#result")
+            for n, part in enumerate(PARTS[:-1], start=1):
+                released.release()
+                page.get_by_text(part).wait_for(timeout=PATIENCE_MS)
+                assert opened.text() == " ".join(PARTS[:n])
+                assert page.is_visible("#stop")
+                assert page.is_hidden("#downloads")
+            opened.screenshot("growing")
+        finally:
+            released.release(len(PARTS))
+        opened.wait_until_done()
+        assert opened.text() == " ".join(PARTS)
+        assert page.is_hidden("#stop")
+        assert opened.faults == []
 
 
 def test_a_slow_upload_shows_how_far_it_is(visit: Visit) -> None:

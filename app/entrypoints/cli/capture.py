@@ -71,7 +71,8 @@ class Microphone(_Queued):
         try:
             found: Any = self._sounddevice.query_devices(self._device, "input")
         except (ValueError, self._sounddevice.PortAudioError) as fault:
-            raise SpeechError(f"there is no such microphone: {fault}; `python -m sounddevice` lists them") from fault
+            wanted = f" {named}" if named else ""
+            raise SpeechError(f"there is no microphone{wanted}: {fault}; `python -m sounddevice` lists them") from fault
         self.name, self.rate_hz = f"the microphone {found['name']}", min(round(found["default_samplerate"]), _HIGHEST_HZ)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
@@ -170,8 +171,10 @@ def capture_of(
         if not 8_000 <= rate_hz <= _HIGHEST_HZ:
             raise UsageError(f"--rate must be from 8000 to {_HIGHEST_HZ}")
         return Pipe(rate_hz)
+    if (path := Path(given)).exists() and not path.is_file():
+        raise UsageError(f"{given} is no file; raw samples of a pipe are heard as `-`")
     try:
-        return Recording(Path(given), normalizer(), DecodeLimits(max_duration_s=max_s))
+        return Recording(path, normalizer(), DecodeLimits(max_duration_s=max_s))
     except OSError as fault:
         raise UsageError(f"{given}: {fault.strerror}") from fault
 

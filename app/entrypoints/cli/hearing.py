@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, Protocol, Self
 
 import msgspec
 
 from ...domain.cancel import CancelToken
-from ...domain.errors import AudioRejectedError, CancelledError, SpeechError
+from ...domain.errors import CancelledError, SpeechError
 from ...domain.ports import Options
 from ...domain.transcriber import FileOptions
 from ...settings import Settings
@@ -16,8 +18,13 @@ from ..embedded import load
 from ..http.bodies import Heard
 from ..http.parameters import Format, TranscriptionRequest
 from ..rendering import rendered
+from .address import service_address
+
+if TYPE_CHECKING:
+    import httpx
 
 _MOST_TRIES: Final = 30  # of a service that is full
+_LEAST_WAIT_S, _WAIT_S, _MOST_WAIT_S = 0.25, 1.0, 300.0  # between two of them; the middle one where the service names none
 _LEAST_JOBS, _MOST_JOBS = 8, 128
 _SHORT_FILE_S: Final = 3.0  # so many of them fill two batches
 
@@ -84,21 +91,30 @@ class OverHttp:
     """A running service; one request for each format, as each is rendered there."""
 
     jobs = 32
-    model = "whisper-1"
 
     def __init__(self, url: str, *, api_key: str | None) -> None:
+        """Ask which model it serves, and so whether it is there and takes the key.
+
+        Raises:
+            UsageError: That is no address of a service.
+            SpeechError: It cannot be reached, or refuses.
+        """
         import httpx
 
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        limits = httpx.Limits(max_connections=self.jobs)
-        base = url.rstrip("/").removesuffix("/v1")
-        self._client = httpx.Client(base_url=base, headers=headers, limits=limits, timeout=httpx.Timeout(30, read=None, pool=None))
+        limits, timeout = httpx.Limits(max_connections=self.jobs), httpx.Timeout(30, read=None, pool=None)
+        self._client = httpx.Client(base_url=service_address(url), headers=headers, limits=limits, timeout=timeout)
         self._stopped = threading.Event()
+        try:
+            self.model = _first_model(self._asked(lambda: self._client.get("/v1/models")))
+        except BaseException:
+            self._client.close()
+            raise
 
     def hear(self, file: BinaryIO, asked: Asked, *, on_heard: Callable[[float], object]) -> Answer:
         """Have one file heard; a service that is full is asked again when it says."""
         bodies = {one: self._body(file, one, asked) for one in asked.formats}
-        audio_s = next((_duration_s(body) for one, body in bodies.items() if one.endswith("json")), None)
+        audio_s = next((told for one, body in bodies.items() if one.endswith("json") and (told := _duration_s(body))), None)
         on_heard(audio_s or 0.0)
         return Answer(audio_s=audio_s, bodies=bodies)
 
@@ -114,29 +130,38 @@ class OverHttp:
         self._client.close()
 
     def _body(self, file: BinaryIO, answer_format: Format, asked: Asked) -> bytes:
-        import httpx
-
         granularities = [*_request(answer_format, asked).granularities] if answer_format == "verbose_json" else []
         fields = {
             "response_format": answer_format,
             "keywords[]": list(asked.keywords),
             "timestamp_granularities[]": granularities,
         }
-        for _ in range(_MOST_TRIES):
+
+        def post() -> "httpx.Response":
             file.seek(0)
+            return self._client.post("/v1/audio/transcriptions", data=fields, files={"file": ("audio", file)})
+
+        body = self._asked(post)
+        return body.rstrip(b"\n") + b"\n" if answer_format.endswith("json") else body
+
+    def _asked(self, ask: Callable[[], "httpx.Response"]) -> bytes:
+        """Return the body of an answer; a service that is full, or has no model yet, is asked again when it says."""
+        import httpx
+
+        for _ in range(_MOST_TRIES):
             try:
-                answer = self._client.post("/v1/audio/transcriptions", data=fields, files={"file": ("audio", file)})
+                answer = ask()
             except (httpx.HTTPError, RuntimeError) as fault:  # the latter: of a client that `stop` has closed
                 if self._stopped.is_set():
                     raise CancelledError("the request was cancelled") from fault
                 raise SpeechError(f"the service cannot be reached: {fault}") from fault
             if answer.status_code not in (429, 503):
                 break
-            if self._stopped.wait(float(answer.headers.get("retry-after", 1))):
+            if self._stopped.wait(_wait_s(answer.headers.get("retry-after", ""))):
                 raise CancelledError("the request was cancelled")
         if answer.is_success:
-            return answer.content.rstrip(b"\n") + b"\n" if answer_format.endswith("json") else answer.content
-        raise AudioRejectedError(_told(answer.content) or f"the service answered {answer.status_code}")
+            return answer.content
+        raise SpeechError(_told(answer.content) or f"the service answered with status {answer.status_code}")
 
 
 def _request(answer_format: Format, asked: Asked) -> TranscriptionRequest:
@@ -156,6 +181,14 @@ class _Counted(msgspec.Struct):
     usage: _Usage
 
 
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: Annotated[list[_Model], msgspec.Meta(min_length=1)]
+
+
 class _Error(msgspec.Struct):
     message: str
 
@@ -164,8 +197,19 @@ class _Refusal(msgspec.Struct):
     error: _Error
 
 
-def _duration_s(body: bytes) -> float:
-    return msgspec.json.decode(body, type=_Counted).usage.seconds
+def _first_model(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Models).data[0].id
+    except msgspec.DecodeError as fault:
+        raise SpeechError(f"that is no speech-to-text service: its /v1/models names no model ({fault})") from fault
+
+
+def _duration_s(body: bytes) -> float | None:
+    """Return the seconds that were heard; None where an answer does not tell, as others than ours may not."""
+    try:
+        return msgspec.json.decode(body, type=_Counted).usage.seconds
+    except msgspec.DecodeError:
+        return None
 
 
 def _told(body: bytes) -> str | None:
@@ -175,11 +219,25 @@ def _told(body: bytes) -> str | None:
         return None
 
 
+def _wait_s(retry_after: str) -> float:
+    """Read a `Retry-After`: seconds, or a date, which proxies write; within bounds, as clocks differ."""
+    try:
+        if retry_after.strip().isdecimal():
+            told_s = float(retry_after)
+        else:
+            until = parsedate_to_datetime(retry_after)
+            told_s = (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except ValueError:
+        return _WAIT_S
+    return min(max(told_s, _LEAST_WAIT_S), _MOST_WAIT_S)
+
+
 def hearing(settings: Settings, *, server: str | None, api_key: str | None) -> Hearing:
     """Return the way that was chosen; loading a model takes as long as that takes.
 
     Raises:
-        ModelUnavailableError: The model cannot be had.
+        UsageError: `server` is no address of a service.
+        SpeechError: The model cannot be had, or the service not be reached.
     """
     return OverHttp(server, api_key=api_key) if server else InProcess(settings)
 

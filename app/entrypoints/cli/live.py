@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -15,12 +15,11 @@ from ..embedded import load
 from ..errors import ErrorBody
 from ..websocket.plain_messages import Asked, Status, Text, UtteranceError
 from ..websocket.plain_texts import Texts, rules_of
-from .sources import UsageError
+from .address import service_address
 
 Tell = Callable[[Text | UtteranceError], None]
 
 _LOST: Final = "the service closed the connection"
-_SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 class Session(Protocol):
@@ -72,10 +71,7 @@ class OverWebSocket:
         Raises:
             UsageError: That is no address of a service.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES or not parts.hostname:
-            raise UsageError(f"--server {url}: a service has an address like http://127.0.0.1:8000")
-        self._base = f"{_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
+        self._base = f"ws{service_address(url).removeprefix('http')}"
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     @asynccontextmanager
@@ -141,15 +137,22 @@ class _SocketSession:
         raise SpeechError(reason)
 
 
-def _read(data: str) -> Status | Text | UtteranceError | ErrorBody:
-    """Read a message of `/ws`, whose kinds are known by their members."""
-    names = msgspec.json.decode(data, type=dict[str, Any])
+def _read(data: str | bytes) -> Status | Text | UtteranceError | ErrorBody:
+    """Read a message of `/ws`, whose kinds are known by their members.
+
+    Raises:
+        SpeechError: It is none.
+    """
     kind: Any = Status
-    if "text" in names:
-        kind = Text
-    elif "error" in names:
-        kind = UtteranceError if "utterance" in names else ErrorBody
-    found: Status | Text | UtteranceError | ErrorBody = msgspec.convert(names, kind)
+    try:
+        names = msgspec.json.decode(data, type=dict[str, Any])
+        if "text" in names:
+            kind = Text
+        elif "error" in names:
+            kind = UtteranceError if "utterance" in names else ErrorBody
+        found: Status | Text | UtteranceError | ErrorBody = msgspec.convert(names, kind)
+    except msgspec.DecodeError as fault:
+        raise SpeechError(f"the service sends what is no message of /ws: {fault}") from fault
     return found
 
 

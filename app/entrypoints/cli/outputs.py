@@ -1,5 +1,6 @@
 """Where `transcribe` writes: a name for every recording and format, each file whole or not there."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,16 +35,39 @@ def targets_of(sources: Sequence[Source], formats: Sequence[Format], folder: Pat
     return [{one: folder / stem.with_name(stem.name + ENDINGS[one]) for one in formats} for stem in stems]
 
 
+def check_folder(folder: Path) -> None:
+    """Make the folder where it is not there.
+
+    Raises:
+        UsageError: Nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise UsageError(f"{folder}: nothing can be written there: {fault.strerror}") from fault
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder}: nothing can be written there")
+
+
 def is_done(source: Source, targets: Targets) -> bool:
-    """Tell whether an earlier run has written everything, after the recording was last changed; standard input is always new."""
-    if not (source.path or source.url) or not all(path.is_file() for path in targets.values()):
+    """Tell whether an earlier run has written everything, after the recording was last changed; a pipe is always new."""
+    if not (source.is_file or source.url) or not all(path.is_file() for path in targets.values()):
         return False
     oldest = min(path.stat().st_mtime_ns for path in targets.values())
     return source.path is None or oldest >= source.path.stat().st_mtime_ns
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write under another name, and give the file its own when it is whole: whoever breaks off leaves no half of it there."""
+    """Write under another name, and give the file its own when it is whole: whoever breaks off leaves no half of it there.
+
+    What is no file, such as /dev/stdout, is written into and not replaced.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.part")
     try:

@@ -13,10 +13,11 @@ from ...domain.errors import CancelledError, SpeechError
 from ...settings import Settings
 from ..http.parameters import FORMATS, checked_keywords
 from ..logs import configure_command_logs
+from .address import service_address
 from .hearing import Asked, Hearing, formats_of, hearing
-from .outputs import Targets, is_done, targets_of, write_whole
+from .outputs import Targets, check_folder, is_done, targets_of, write_whole
 from .progress import Meter, clock
-from .sources import Source, UsageError, opened, sources_of
+from .sources import Source, UsageError, opened, shown, sources_of
 
 INTERRUPTED: Final = 130  # 128 and SIGINT, as shells say it
 
@@ -71,17 +72,16 @@ def transcribe(arguments: TranscribeArguments, settings: Settings) -> int:
         print(f"parakeet-stt: {fault}", file=sys.stderr)
         return 2
     configure_command_logs(settings)
-    waiting = [i for i, source in enumerate(sources) if arguments.force or not (targets and is_done(source, targets[i]))]
-    outcomes = {i: Outcome(source=source.name, status="skipped") for i, source in enumerate(sources) if i not in waiting}
-    meter = Meter([sources[i].size_bytes for i in waiting], shown=not arguments.quiet)
+    skipped = {i for i, source in enumerate(sources) if targets and not arguments.force and is_done(source, targets[i])}
+    work = [(i, source, targets[i] if targets else None) for i, source in enumerate(sources) if i not in skipped]
+    outcomes = {i: Outcome(source=sources[i].name, status="skipped") for i in skipped}
+    meter = Meter([source.size_bytes for _, source, _ in work], shown=not arguments.quiet)
     model, interrupted = "", False
     try:
-        if waiting:
+        if work:
             with _stopped_by_interrupt(hearing(settings, server=arguments.server, api_key=arguments.api_key)) as way:
                 model = way.model
-                run = _Run(way, asked, meter, limit_mb=settings.max_upload_mb)
-                work = [(i, sources[i], targets[i] if targets else None) for i in waiting]
-                outcomes.update(run.all(work, arguments.jobs))
+                _Run(way, asked, meter, outcomes, limit_mb=settings.max_upload_mb).all(work, arguments.jobs)
     except KeyboardInterrupt:
         interrupted = True
     except SpeechError as fault:  # no model, and so nothing at all
@@ -100,36 +100,47 @@ def _planned(arguments: TranscribeArguments) -> tuple[Asked, list[Source], list[
         raise UsageError(f"--format must name one of {', '.join(FORMATS)}")
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError("--jobs must be at least 1")
+    if arguments.words and "verbose_json" not in formats:
+        raise UsageError("--words adds to verbose_json alone: ask for it with --format")
+    if arguments.server:
+        service_address(arguments.server)
     keywords = checked_keywords(arguments.keywords.split(","), name="--keywords", field="keywords")
     sources = sources_of(arguments.inputs, arguments.url, arguments.glob)
     asked = Asked(formats=formats, words=arguments.words, keywords=keywords)
+    if arguments.summary:
+        check_folder(Path(arguments.summary).parent)
     if arguments.output_dir:
-        return asked, sources, targets_of(sources, formats, Path(arguments.output_dir))
+        targets = targets_of(sources, formats, Path(arguments.output_dir))
+        check_folder(Path(arguments.output_dir))
+        return asked, sources, targets
     if len(sources) > 1 or len(formats) > 1:
         raise UsageError(f"{len(sources)} recordings in {len(formats)} formats need an --output-dir; standard output takes one")
     return asked, sources, None
 
 
 class _Run:
-    """Has recordings heard on threads, and writes what they say."""
+    """Has recordings heard on threads, and writes what they say and, in `outcomes`, what became of each."""
 
-    def __init__(self, way: Hearing, asked: Asked, meter: Meter, *, limit_mb: int) -> None:
-        self._way, self._asked, self._meter, self._limit_mb = way, asked, meter, limit_mb
+    def __init__(self, way: Hearing, asked: Asked, meter: Meter, outcomes: dict[int, Outcome], *, limit_mb: int) -> None:
+        self._way, self._asked, self._meter, self._outcomes, self._limit_mb = way, asked, meter, outcomes, limit_mb
 
-    def all(self, work: list[tuple[int, Source, Targets | None]], jobs: int | None) -> Iterator[tuple[int, Outcome]]:
-        """Yield what became of each, as it comes; its number first."""
+    def all(self, work: list[tuple[int, Source, Targets | None]], jobs: int | None) -> None:
+        """Return when all is written; whoever is interrupted here has what was, too, as it ends what has begun."""
         self._meter.begin()
         threads = ThreadPoolExecutor(jobs or self._way.jobs, thread_name_prefix="transcribe")
-        asked: dict[Future[Outcome], int] = {}
+        asked: list[Future[None]] = []
         try:
             for at, (number, source, targets) in enumerate(work):
-                asked[threads.submit(self._one, at, source, targets)] = number
+                asked.append(threads.submit(self._noted, number, at, source, targets))
             for answer in as_completed(asked):
-                yield asked[answer], answer.result()
+                answer.result()
         finally:
             if not all(answer.done() for answer in asked):
                 self._way.stop()
             threads.shutdown(cancel_futures=True)
+
+    def _noted(self, number: int, at: int, source: Source, targets: Targets | None) -> None:
+        self._outcomes[number] = self._one(at, source, targets)
 
     def _one(self, at: int, source: Source, targets: Targets | None) -> Outcome:
         audio_s: float | None = None
@@ -152,7 +163,7 @@ class _Run:
             self._meter.over(at, audio_s)
         if answer.truncated:
             self._meter.say(f"broken off: {source.name}: the text is of what is there")
-        outputs = [str(path) for path in targets.values()] if targets else []
+        outputs = [shown(path) for path in targets.values()] if targets else []
         return Outcome(source=source.name, status="done", audio_s=audio_s, truncated=answer.truncated, outputs=outputs)
 
 
@@ -171,10 +182,8 @@ def _told(arguments: TranscribeArguments, files: list[Outcome], meter: Meter, mo
     speed = meter.speed if counted["done"] else 0.0
     if not arguments.quiet:
         counts = ", ".join(f"{n} {status}" for status, n in counted.items() if n)
-        print(
-            f"{counts or 'nothing done'}; {clock(meter.audio_s)} of audio in {clock(meter.elapsed_s)}, {speed:.1f} times real time",
-            file=sys.stderr,
-        )
+        pace = f"; {clock(meter.audio_s)} of audio in {clock(meter.elapsed_s)}, {speed:.1f} times real time"
+        print(f"{counts or 'nothing done'}{pace if meter.audio_s and counted['done'] else ''}", file=sys.stderr)
     if arguments.summary:
         summary = Summary(
             model=model,
@@ -184,7 +193,11 @@ def _told(arguments: TranscribeArguments, files: list[Outcome], meter: Meter, mo
             **counted,
             files=files,
         )
-        write_whole(Path(arguments.summary), msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+        try:
+            write_whole(Path(arguments.summary), msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+        except OSError as fault:
+            print(f"parakeet-stt: the summary cannot be written: {fault}", file=sys.stderr)
+            return 1
     if interrupted:
         return INTERRUPTED
     return 1 if counted["failed"] else 0

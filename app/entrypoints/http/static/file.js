@@ -112,7 +112,12 @@ function setUpDrop(take) {
       drop.classList.toggle("over", kind === "dragover");
     });
   }
-  document.addEventListener("drop", (event) => take(event.dataTransfer.files[0]));
+  document.addEventListener("drop", (event) => {
+    const [file] = event.dataTransfer.files;
+    if (!file) return; // it was a text or a link
+    $("tab-file").click(); // a drop anywhere is taken, and what becomes of it is shown there
+    take(file);
+  });
 }
 
 async function toggleRecording(take) {
@@ -129,12 +134,12 @@ async function toggleRecording(take) {
   const sinceMs = performance.now();
   const counting = setInterval(() => ($("record").textContent = `Stop ${clock((performance.now() - sinceMs) / 1000)}`), 500);
   show($("file-error"), "");
-  $("record").setAttribute("aria-pressed", "true");
+  $("record").classList.add("running");
   $("record").textContent = "Stop 0:00";
   const file = await recording.heard;
   clearInterval(counting);
   recording = null;
-  $("record").setAttribute("aria-pressed", "false");
+  $("record").classList.remove("running");
   $("record").textContent = "Record";
   take(file);
 }
@@ -149,7 +154,10 @@ function setUpPlayer() {
       if (!player.paused) follow();
     });
   }
-  player.addEventListener("durationchange", () => wave.lasts(player.duration));
+  player.addEventListener("durationchange", () => {
+    wave.lasts(player.duration);
+    showClock();
+  });
   player.addEventListener("seeked", showPosition);
   player.addEventListener("error", () => {
     if (player.src) show($("play-error"), "This browser cannot play the file; its transcript is not affected.");
@@ -164,6 +172,10 @@ function follow() {
 function showPosition() {
   wave.at(player.currentTime);
   transcript.light(player.currentTime);
+  showClock();
+}
+
+function showClock() {
   $("clock").textContent = `${clock(player.currentTime)} / ${clock(wave.durationS)}`;
 }
 

@@ -55,7 +55,7 @@ async function listen(onDone) {
     say($("live-status"), "Waiting for the last words…");
   };
   $("captions").replaceChildren();
-  $("listen").setAttribute("aria-pressed", "true");
+  $("listen").classList.add("running");
   $("listen").textContent = "Stop";
   say($("live-status"), "Listening: speak.");
   onDone();
@@ -88,7 +88,7 @@ function caption(session) {
 
 function ended() {
   stop = null;
-  $("listen").setAttribute("aria-pressed", "false");
+  $("listen").classList.remove("running");
   $("listen").textContent = "Start the microphone";
   $("level").firstElementChild.style.transform = "";
   $("tentative").textContent = "";
