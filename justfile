@@ -53,6 +53,10 @@ bench-files *flags:
 live-long *flags:
     uv run python -m bench.live_long {{flags}}
 
+# Measure what replicas on a Ray cluster add up to, and what a batch costs on its way; installs the extra `ray` (a minute)
+bench-replicas *flags:
+    uv run --extra ray python -m bench.replicas {{flags}}
+
 # Look for word errors at the seams of an hour of known sentences
 seams *flags:
     uv run python -m bench.seams {{flags}}
