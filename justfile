@@ -61,9 +61,9 @@ bench-replicas *flags:
 seams *flags:
     uv run python -m bench.seams {{flags}}
 
-# Check deploy/ with promtool, docker-compose, kubernetes-validate and nginx in front of a running service; installs none of them
+# Check deploy/ with promtool, docker-compose, kubernetes-validate, Ray Serve's schema and nginx in front of a running service
 deploy-check:
-    uv run --group deploy python deploy/check.py
+    uv run --group deploy --extra ray python deploy/check.py
 
 # Build the container image, look into it, start it and have it transcribe a sample (as root; --debootstrap: without a registry)
 container *flags:

@@ -16,7 +16,7 @@ from .adapters.nemo.device import describe_device
 from .adapters.nemo.recognizer import NemoRecognizer
 from .adapters.processes.confinement import landlock_version
 from .adapters.processes.normalizer import ProcessNormalizer
-from .adapters.ray.cluster import Plan, RayCluster
+from .adapters.ray.cluster import Plan, RayCluster, application
 from .adapters.ray.recognizer import RayRecognizer
 from .adapters.several.recognizer import SeveralRecognizers
 from .adapters.silero.detector import SileroVoiceDetector
@@ -40,6 +40,7 @@ __all__ = [
     "ffmpeg_version",
     "known_models",
     "landlock_version",
+    "replica_application",
     "replica_cluster",
     "replica_plan",
     "replica_recognizer",
@@ -108,6 +109,14 @@ def replica_plan(settings: Settings) -> Plan:
 def replica_cluster(settings: Settings) -> RayCluster:
     """Return the cluster of `settings`, to start replicas on, count or end them."""
     return RayCluster(settings.ray_address)
+
+
+def replica_application(environment: Mapping[str, str]) -> Any:
+    """Return what Ray Serve is to run for settings given as variables.
+
+    Ray Serve's own configurations name it: `import_path: parakeet_stt.container:replica_application`, with the variables as `args`.
+    """
+    return application(replica_plan(read_settings(environment)))
 
 
 def replica_recognizer(environment: Mapping[str, str]) -> Recognizer:

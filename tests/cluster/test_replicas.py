@@ -3,11 +3,14 @@
 import msgspec
 import pytest
 
+from app import container
+from app.adapters.ray.cluster import APPLICATION
 from app.domain.audio import Clip
 from app.domain.ports import Options, Recognizer
 from app.testing.contracts import RecognizerContract
 from app.testing.ruler import RULER_FACTS, RulerWord, encode_words
-from bench.troubled_ruler import said, text_of
+from bench.troubled_ruler import RECOGNIZER, said, text_of
+from tests.ruler import wait_until
 
 from .conftest import Scene, of_ray
 
@@ -47,3 +50,24 @@ def test_replicas_have_the_processors_of_the_settings() -> None:
 
     held = {name: ray.cluster_resources()[name] - ray.available_resources()[name] for name in ("CPU", "GPU")}
     assert held == {"CPU": pytest.approx(2 * 0.5), "GPU": pytest.approx(2 * 0.25)}
+
+
+@pytest.mark.cluster
+def test_a_configuration_of_ray_serve_starts_the_same_replicas(scene: Scene) -> None:
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    settings = {
+        "STT_REPLICAS": "1", "STT_RECOGNIZER": RECOGNIZER, "STT_REPLICA_CPUS": "0.5", "STT_PRECISION": "float16",
+    }  # fmt: skip
+    application = {
+        "name": APPLICATION, "route_prefix": None, "import_path": f"{container.__name__}:replica_application", "args": settings,
+    }  # fmt: skip
+    try:
+        _get_global_client().deploy_apps(ServeDeploySchema(applications=[application]), _blocking=True)  # as KubeRay has it done
+        wait_until(lambda: scene.cluster.situation().states == {"RUNNING": 1})
+        recognizer = scene.recognizer()
+        assert recognizer.facts.precision == "float16"
+        assert [found.text for found in recognizer.recognize([said(1, 2)], [Options()])] == [text_of(1, 2)]
+    finally:
+        scene.deploy()

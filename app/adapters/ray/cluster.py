@@ -149,19 +149,7 @@ class RayCluster:
             from ray import serve
 
             serve.start(proxy_location="Disabled")  # nothing comes in by HTTP here
-            with _CONFIGURING:
-                deployment = serve.deployment(Replica)
-            deployment = deployment.options(
-                name=_DEPLOYMENT,
-                num_replicas=plan.replicas,
-                max_ongoing_requests=1,  # more would wait behind a batch while another replica may be free
-                ray_actor_options={"num_cpus": plan.cpus, "num_gpus": plan.gpus},
-                health_check_period_s=_HEALTH_PERIOD_S,
-                health_check_timeout_s=_HEALTH_TIMEOUT_S,
-                graceful_shutdown_timeout_s=plan.drain_s,
-            )
-            bound = deployment.bind(plan.factory, dict(plan.environment), stuck_s=plan.stuck_s, package=PACKAGE_VERSION)
-            serve.run(bound, name=APPLICATION, route_prefix=None)
+            serve.run(application(plan), name=APPLICATION, route_prefix=None)
 
     def delete(self) -> None:
         """End all replicas; batches under way are finished."""
@@ -178,6 +166,24 @@ class RayCluster:
 
             self._joined = False
             ray.shutdown()
+
+
+def application(plan: Plan) -> Any:
+    """Return what Ray Serve is to run; whoever asks names it `APPLICATION`."""
+    from ray import serve
+
+    with _CONFIGURING:
+        deployment = serve.deployment(Replica)
+    deployment = deployment.options(
+        name=_DEPLOYMENT,
+        num_replicas=plan.replicas,
+        max_ongoing_requests=1,  # more would wait behind a batch while another replica may be free
+        ray_actor_options={"num_cpus": plan.cpus, "num_gpus": plan.gpus},
+        health_check_period_s=_HEALTH_PERIOD_S,
+        health_check_timeout_s=_HEALTH_TIMEOUT_S,
+        graceful_shutdown_timeout_s=plan.drain_s,
+    )
+    return deployment.bind(plan.factory, dict(plan.environment), stuck_s=plan.stuck_s, package=PACKAGE_VERSION)
 
 
 def _awaited(response: Any, worth_it: Callable[[], bool]) -> bytes:
