@@ -32,6 +32,8 @@ def show(out: Console, outcome: Outcome) -> int:
     _add(table, "all", outcome.verdicts)
     out.print(table)
     out.print(f"memory at rest: {outcome.before.pss_mb:.0f} MB (PSS) before, {outcome.after.pss_mb:.0f} MB after")
+    if outcome.honest_mib:
+        out.print(f"an honest file of ten minutes raised memory by {outcome.honest_mib:.0f} MiB")
     for fault in outcome.faults:
         out.print(f"FAULT {fault}", markup=False)
     return 1 if outcome.faults or any(verdict.faults for verdict in outcome.verdicts) else 0

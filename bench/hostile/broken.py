@@ -13,6 +13,7 @@ from .case import NO_AUDIO, OK, SENTENCE, SILENT, TOO_SHORT, Case, Told, upload
 from .sounds import KINDS, encoded, fmt, riff, sentence, shorts, wav
 
 _ALL: Final = (*KINDS, "aac", "aiff", "vorbis")
+_LOST_BY_BITS: Final = frozenset({"opus", "vorbis", "m4a"})  # Ogg has checksums, and an index in pieces leads nowhere
 _INDEX_LAST: Final = frozenset({"m4a"})  # without its end nobody can find the sound
 
 
@@ -58,7 +59,7 @@ def _cut(kind: str) -> Iterator[Case]:
 def _damaged(kind: str) -> Iterator[Case]:
     yield upload(f"{kind}: 1,000 bytes of zeros in the middle", partial(_overwritten, kind, bytes(1_000)), OK)
     yield upload(f"{kind}: 200 random bytes in the middle", partial(_overwritten, kind, random.Random(1).randbytes(200)), OK)
-    yield upload(f"{kind}: every 500th bit turned", partial(_turned, kind), OK, NO_AUDIO, TOO_SHORT)
+    yield upload(f"{kind}: every 500th bit turned", partial(_turned, kind), NO_AUDIO if kind in _LOST_BY_BITS else OK)
     yield upload(f"{kind}: 10,000 random bytes behind", lambda: encoded(kind) + random.Random(2).randbytes(10_000), SENTENCE)
     yield upload(f"{kind}: twice", lambda: encoded(kind) * 2, OK)
     yield upload(f"{kind}: garbage before", lambda: b"garbage " * 20 + encoded(kind), *_found_within(kind))

@@ -62,6 +62,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     expected: tuple[Expected, ...]
     within_s: float = USUAL_S
     waits: bool = False  # it takes its time by doing nothing, so it may run beside others
+    heard_long: bool = False  # the model hears minutes of it, and has memory for that whoever sends them
 
 
 OK: Final = Told(status=200)
@@ -87,9 +88,10 @@ def case(name: str, build: Callable[[], Sent], *expected: Expected, within_s: fl
     return Case(name=name, build=build, expected=expected, within_s=within_s, waits=waits)
 
 
-def upload(name: str, data: Callable[[], bytes], *expected: Told, within_s: float = USUAL_S) -> Case:
+def upload(name: str, data: Callable[[], bytes], *expected: Told, within_s: float = USUAL_S, heard_long: bool = False) -> Case:
     """Make a case of a file."""
-    return case(name, lambda: Exchange(pieces=[posted(form(data()))]), *expected, within_s=within_s)
+    made = case(name, lambda: Exchange(pieces=[posted(form(data()))]), *expected, within_s=within_s)
+    return msgspec.structs.replace(made, heard_long=heard_long)
 
 
 def fields(name: str, sent: Sequence[tuple[str, str | bytes]], *expected: Told, data: Callable[[], bytes]) -> Case:
