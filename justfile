@@ -101,6 +101,10 @@ update:
     just lint
     just test
 
+# Simulate how many machines it takes, fed with what was measured, and write tables and plots of docs/capacity.md anew (minutes; `measure`: measure anew)
+capacity *flags:
+    uv run python -m bench.capacity {{flags}}
+
 # Torment the service under load, and see that everybody is answered with their own words (minutes)
 chaos *flags:
     uv run python -m bench.chaos {{flags}}

@@ -22,6 +22,8 @@ from app.testing.ruler import HIGHEST_NUMBER, RULER_FACTS, RulerRecognizer, Rule
 
 RECOGNIZER: Final = f"{__name__}:TroubledRuler"  # for `STT_RECOGNIZER`
 RUN_S: Final = "RULER_RUN_S"  # a variable: how long every batch takes
+PADDED_RUN_S: Final = "RULER_PADDED_RUN_S"  # a variable: how long each padded second of a batch takes besides
+AT_A_TIME: Final = "RULER_AT_A_TIME"  # a variable: how many batches run at a time
 GATE: Final = "RULER_GATE"  # a variable: the path of a file; beside it, processes leave their numbers before their troubles
 # Words that nobody else says.
 POISON: Final = HIGHEST_NUMBER  # fails the batch it is in, and every half of it
@@ -41,8 +43,9 @@ class TroubledRuler:
     def __init__(self, settings: Settings) -> None:
         self._ruler, self._device_lost = RulerRecognizer(), False
         precision = RULER_FACTS.precision if settings.precision == "auto" else settings.precision
-        self._facts = msgspec.structs.replace(RULER_FACTS, precision=precision)
-        self._run_s = float(os.environ.get(RUN_S, "0"))
+        at_a_time = int(os.environ.get(AT_A_TIME, "1"))
+        self._facts = msgspec.structs.replace(RULER_FACTS, precision=precision, max_concurrent_batches=at_a_time)
+        self._run_s, self._padded_run_s = (float(os.environ.get(name, "0")) for name in (RUN_S, PADDED_RUN_S))
         self._gate = Path(os.environ[GATE]) if GATE in os.environ else None
 
     @property
@@ -58,7 +61,7 @@ class TroubledRuler:
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         heard = self._ruler.recognize(clips, options)
         words = {token.id for transcript in heard for token in transcript.tokens}
-        time.sleep(self._run_s)
+        time.sleep(self._run_s + self._padded_run_s * len(clips) * max(clip.duration_s for clip in clips))
         if self._gate:
             self._mind(self._gate, words)
         if DEADLY in words:

@@ -1,7 +1,7 @@
 """Checks the RayService of KubeRay: `python deploy/rayservice.py FILE`.
 
-The schema of KubeRay's custom resources is in no package of PyPI, npm or Debian. So its fields are those that the resource's API
-(`ray.io/v1`) documents, written down here; pod templates are held against the schemas of Kubernetes, and the configuration inside
+No package with the schema of KubeRay's custom resources was found. So the fields that may stand in one (`ray.io/v1`) are written down
+here; pod templates are held against the schemas of Kubernetes, and the configuration inside
 against Ray Serve's own and against the application that it names.
 """
 
