@@ -106,6 +106,12 @@ def test_a_microphone_says_what_it_needs(
     monkeypatch.syspath_prepend(tmp_path)
     assert run() == 1
     assert "apt-get install libportaudio2" in capsys.readouterr().err
+    (tmp_path / "sounddevice.py").write_text(
+        "class PortAudioError(Exception): ...\ndef query_devices(*_): raise PortAudioError('Error querying device -1')\n"
+    )
+    for named, told in (((), "there is no microphone: "), (("--microphone", "USB"), "there is no microphone USB: ")):
+        assert run(*named) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_on_a_terminal_what_may_still_change_is_dim() -> None:

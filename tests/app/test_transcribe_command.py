@@ -86,7 +86,9 @@ def test_ctrl_c_leaves_whole_files_alone_and_the_next_run_goes_on(recordings: Pa
     assert run(*arguments, recognizer="interrupting") == 130
     assert {"a.txt"} <= written(out) <= {"a.txt", "b.txt"}
     assert {path.read_text() for path in out.rglob("*.*")} == {f"{TEXT}\n"}
-    assert msgspec.json.decode(summary.read_bytes())["files"][-1]["status"] == "interrupted"
+    told = msgspec.json.decode(summary.read_bytes())
+    assert told["files"][-1]["status"] == "interrupted"
+    assert told["done"] == len(written(out))
     assert run(*arguments) == 0
     assert written(out) == {"a.txt", "b.txt", "deep/c.txt"}
 
@@ -98,11 +100,17 @@ def test_one_recording_goes_to_standard_output(recordings: Path, capfdbinary: py
     assert told["duration"] == 1.0
 
 
-def test_a_summary_goes_into_what_is_no_file_and_does_not_replace_it(recordings: Path, tmp_path: Path) -> None:
+def test_a_summary_goes_into_what_is_no_file_and_does_not_replace_it(
+    recordings: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (link := tmp_path / "link").symlink_to(tmp_path / "real")
     assert run(str(recordings / "a.wav"), "--summary", str(link)) == 0
     assert link.is_symlink()
     assert msgspec.json.decode((tmp_path / "real").read_bytes())["done"] == 1
+    capfd.readouterr()
+    assert run(str(recordings / "a.wav"), "--summary", "/dev/fd/1") == 0
+    text, told = capfd.readouterr().out.split("\n", 1)
+    assert (text, msgspec.json.decode(told)["done"]) == (TEXT, 1)
     (folder := tmp_path / "folder").mkdir()
     assert run(str(recordings / "a.wav"), "--summary", str(folder)) == 1
 
@@ -117,9 +125,7 @@ def test_a_pipe_that_has_a_name_is_heard_and_is_always_new(tmp_path: Path) -> No
         (tmp_path / "out" / "pipe.txt").write_text("of before")
 
 
-def test_a_name_that_is_no_text_is_told_all_the_same(
-    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_name_that_is_no_text_is_told_all_the_same(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, content in ((b"caf\xe9.wav", wav()), (b"fa\xefence.wav", b"nothing")):
         Path(os.fsdecode(os.fsencode(recordings / "deep") + b"/" + name)).write_bytes(content)
     summary = tmp_path / "summary.json"
@@ -141,7 +147,9 @@ def test_keywords_reach_the_recogniser_and_a_pattern_chooses_in_folders(
     assert [options.keywords for options in recognizer.asked] == [("Ada", "Grace Hopper")]
 
 
-def test_a_terminal_sees_files_audio_speed_and_the_remaining_time(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_sees_files_audio_speed_and_the_remaining_time(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     master, slave = os.openpty()
     seen = bytearray()
 

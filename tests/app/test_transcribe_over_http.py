@@ -35,7 +35,7 @@ def replying(*replies: Reply) -> Iterator[tuple[str, list[str]]]:
     left, asked = iter(replies), list[str]()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  # a name of the library
+        def do_GET(self) -> None:  # a name of the library
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             fields = re.findall(rb'name="([^"]+)"\r\n\r\n(.*?)\r\n', body)
             asked.append(" ".join([self.path, *sorted(f"{name.decode()}={value.decode()}" for name, value in fields)]))
@@ -142,10 +142,10 @@ def test_a_recording_that_is_refused_is_told_and_the_others_go_on(
     assert "a.wav: nothing in the file can be decoded" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("address", ["localhost:8000", "ftp://host", "http://", "http://[", "http://host:port", "http://host:99999"])
+@pytest.mark.parametrize(
+    "address", ["localhost:8000", "ftp://host", "http://", "http://[", "http://host:port", "http://host:99999"]
+)
 @pytest.mark.parametrize("command", ["transcribe", "listen"])
-def test_what_is_no_address_of_a_service_is_told(
-    command: str, address: str, file: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_address_of_a_service_is_told(command: str, address: str, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, file, "--server", address]) == 2
     assert capsys.readouterr().err == f"parakeet-stt: --server {address}: a service has an address like http://127.0.0.1:8000\n"

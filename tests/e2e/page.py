@@ -93,9 +93,13 @@ def chromium(microphone: Path) -> Iterator[Browser]:
 
 
 @contextmanager
-def visiting(browser: Browser, url: str, *, dark: bool = False, width: int = 1000) -> Iterator[Visit]:
+def visiting(browser: Browser, url: str, *, dark: bool = False, width: int = 1000, forced_colors: bool = False) -> Iterator[Visit]:
     """Open the page in a tab of its own."""
-    context = browser.new_context(color_scheme="dark" if dark else "light", viewport={"width": width, "height": 800})
+    context = browser.new_context(
+        color_scheme="dark" if dark else "light",
+        forced_colors="active" if forced_colors else "none",
+        viewport={"width": width, "height": 800},
+    )
     page, faults = context.new_page(), list[str]()
     page.on("console", lambda message: faults.append(f"console: {message.text}") if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(f"script: {error}"))

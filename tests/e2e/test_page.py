@@ -139,7 +139,9 @@ def test_words_that_the_model_doubted_are_dotted(transcribed: Visit) -> None:
 
 def test_speech_is_marked_in_the_waveform_and_pauses_are_not(transcribed: Visit) -> None:
     words = json.loads(downloaded(transcribed, "json")[1])["words"]
-    pause_s = next((before["end"] + after["start"]) / 2 for before, after in pairwise(words) if after["start"] - before["end"] > 0.6)
+    pause_s = next(
+        (before["end"] + after["start"]) / 2 for before, after in pairwise(words) if after["start"] - before["end"] > 0.6
+    )
     spoken_s = (words[0]["start"] + words[0]["end"]) / 2
     transcribed.until("document.getElementById('clock').textContent.endsWith('0:10')")
     marked = transcribed.page.evaluate(
@@ -194,6 +196,22 @@ def test_everybody_can_read_and_reach_it(browser: Browser, service: Service, *, 
 
 def violations(visit: Visit) -> list[Any]:
     return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in Axe().run(visit.page).response["violations"]]
+
+
+def test_forced_colours_show_the_spoken_word_and_the_chosen_tab(browser: Browser) -> None:
+    with listening(Settings(), lambda: FakeRecognizer(TEXT)) as url, visiting(browser, url, forced_colors=True) as opened:
+        opened.upload("a.wav", wav(3))
+        opened.wait_until_done()
+        opened.page.click(".word[data-index='1']")
+        opened.page.click("#play")
+        opened.until("document.querySelector('.word.now')")
+        for of, style, n in ((".word", "backgroundColor", len(TEXT.split())), ("[role=tab]", "borderBottomWidth", 3)):
+            look = "([of, style]) => [...document.querySelectorAll(of)].map((one) => getComputedStyle(one)[style])"
+            found = opened.page.evaluate(look, [of, style])
+            assert len(found) == n
+            assert len(set(found)) == 2
+        opened.screenshot("forced-colours")
+        assert opened.faults == []
 
 
 def test_the_microphone_is_written_down_while_it_is_heard(visit: Visit) -> None:

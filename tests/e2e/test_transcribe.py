@@ -63,12 +63,13 @@ def test_a_folder_is_heard_although_one_file_is_broken(tmp_path: Path) -> None:
 
 def test_a_running_service_hears_what_comes_through_a_pipe_and_from_an_address(service: Service, files_over_http: str) -> None:
     piped = transcribe("-", "--server", service.url, stdin=(DATA / "01.flac").read_bytes())
-    assert (piped.returncode, piped.stderr[:7]) == (0, b"1 done;")
+    assert (piped.returncode, piped.stderr) == (0, b"1 done\n"), "the length is told in JSON alone"
     loaded = transcribe("--url", f"{files_over_http}/01.flac", "--server", service.url, "--format", "json")
     assert json.loads(loaded.stdout)["text"] == piped.stdout.decode().rstrip("\n")
+    assert b"1 done; 0:03 of audio in 0:0" in loaded.stderr
     large = transcribe("--url", f"{files_over_http}/no-such.flac", "--server", service.url)
     assert large.returncode == 1
-    assert b"the download failed" in large.stderr
+    assert b"the download failed: status 404 File not found\n1 failed\n" in large.stderr
     refused = transcribe("-", "--server", service.url, "--max-upload-mb", "1", stdin=bytes(1_000_001))
     assert refused.returncode == 1
     assert b"larger than the limit of 1 MB" in refused.stderr

@@ -71,7 +71,8 @@ class Microphone(_Queued):
         try:
             found: Any = self._sounddevice.query_devices(self._device, "input")
         except (ValueError, self._sounddevice.PortAudioError) as fault:
-            raise SpeechError(f"there is no such microphone: {fault}; `python -m sounddevice` lists them") from fault
+            wanted = f" {named}" if named else ""
+            raise SpeechError(f"there is no microphone{wanted}: {fault}; `python -m sounddevice` lists them") from fault
         self.name, self.rate_hz = f"the microphone {found['name']}", min(round(found["default_samplerate"]), _HIGHEST_HZ)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, Protocol, Self
 import msgspec
 
 from ...domain.cancel import CancelToken
-from ...domain.errors import AudioRejectedError, CancelledError, SpeechError
+from ...domain.errors import CancelledError, SpeechError
 from ...domain.ports import Options
 from ...domain.transcriber import FileOptions
 from ...settings import Settings

@@ -137,7 +137,8 @@ def _downloaded(url: str) -> Iterator[bytes]:
 
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=60) as answer:
-            answer.raise_for_status()
+            if not answer.is_success:
+                raise AudioRejectedError(f"the download failed: status {answer.status_code} {answer.reason_phrase}".rstrip())
             yield from answer.iter_bytes(_STEP_BYTES)
     except (httpx.HTTPError, httpx.InvalidURL) as fault:
         raise AudioRejectedError(f"the download failed: {fault}") from fault

@@ -72,17 +72,16 @@ def transcribe(arguments: TranscribeArguments, settings: Settings) -> int:
         print(f"parakeet-stt: {fault}", file=sys.stderr)
         return 2
     configure_command_logs(settings)
-    waiting = [i for i, source in enumerate(sources) if arguments.force or not (targets and is_done(source, targets[i]))]
-    outcomes = {i: Outcome(source=source.name, status="skipped") for i, source in enumerate(sources) if i not in waiting}
-    meter = Meter([sources[i].size_bytes for i in waiting], shown=not arguments.quiet)
+    skipped = {i for i, source in enumerate(sources) if targets and not arguments.force and is_done(source, targets[i])}
+    work = [(i, source, targets[i] if targets else None) for i, source in enumerate(sources) if i not in skipped]
+    outcomes = {i: Outcome(source=sources[i].name, status="skipped") for i in skipped}
+    meter = Meter([source.size_bytes for _, source, _ in work], shown=not arguments.quiet)
     model, interrupted = "", False
     try:
-        if waiting:
+        if work:
             with _stopped_by_interrupt(hearing(settings, server=arguments.server, api_key=arguments.api_key)) as way:
                 model = way.model
-                run = _Run(way, asked, meter, limit_mb=settings.max_upload_mb)
-                work = [(i, sources[i], targets[i] if targets else None) for i in waiting]
-                outcomes.update(run.all(work, arguments.jobs))
+                _Run(way, asked, meter, outcomes, limit_mb=settings.max_upload_mb).all(work, arguments.jobs)
     except KeyboardInterrupt:
         interrupted = True
     except SpeechError as fault:  # no model, and so nothing at all
@@ -120,25 +119,27 @@ def _planned(arguments: TranscribeArguments) -> tuple[Asked, list[Source], list[
 
 
 class _Run:
-    """Has recordings heard on threads, and writes what they say."""
+    """Has recordings heard on threads, and writes what they say and, in `outcomes`, what became of each."""
 
-    def __init__(self, way: Hearing, asked: Asked, meter: Meter, *, limit_mb: int) -> None:
-        self._way, self._asked, self._meter, self._limit_mb = way, asked, meter, limit_mb
+    def __init__(self, way: Hearing, asked: Asked, meter: Meter, outcomes: dict[int, Outcome], *, limit_mb: int) -> None:
+        self._way, self._asked, self._meter, self._outcomes, self._limit_mb = way, asked, meter, outcomes, limit_mb
 
-    def all(self, work: list[tuple[int, Source, Targets | None]], jobs: int | None) -> Iterator[tuple[int, Outcome]]:
-        """Yield what became of each, as it comes; its number first."""
+    def all(self, work: list[tuple[int, Source, Targets | None]], jobs: int | None) -> None:
+        """Return when all is written; whoever is interrupted here has what was, too, as it ends what has begun."""
         self._meter.begin()
         threads = ThreadPoolExecutor(jobs or self._way.jobs, thread_name_prefix="transcribe")
-        asked: dict[Future[Outcome], int] = {}
+        asked: list[Future[None]] = []
         try:
-            for at, (number, source, targets) in enumerate(work):
-                asked[threads.submit(self._one, at, source, targets)] = number
+            asked.extend(threads.submit(self._noted, at, *one) for at, one in enumerate(work))
             for answer in as_completed(asked):
-                yield asked[answer], answer.result()
+                answer.result()
         finally:
             if not all(answer.done() for answer in asked):
                 self._way.stop()
             threads.shutdown(cancel_futures=True)
+
+    def _noted(self, at: int, number: int, source: Source, targets: Targets | None) -> None:
+        self._outcomes[number] = self._one(at, source, targets)
 
     def _one(self, at: int, source: Source, targets: Targets | None) -> Outcome:
         audio_s: float | None = None
@@ -180,10 +181,8 @@ def _told(arguments: TranscribeArguments, files: list[Outcome], meter: Meter, mo
     speed = meter.speed if counted["done"] else 0.0
     if not arguments.quiet:
         counts = ", ".join(f"{n} {status}" for status, n in counted.items() if n)
-        print(
-            f"{counts or 'nothing done'}; {clock(meter.audio_s)} of audio in {clock(meter.elapsed_s)}, {speed:.1f} times real time",
-            file=sys.stderr,
-        )
+        pace = f"; {clock(meter.audio_s)} of audio in {clock(meter.elapsed_s)}, {speed:.1f} times real time"
+        print(f"{counts or 'nothing done'}{pace if meter.audio_s and counted['done'] else ''}", file=sys.stderr)
     if arguments.summary:
         summary = Summary(
             model=model,

@@ -156,7 +156,7 @@ function setUpPlayer() {
   }
   player.addEventListener("durationchange", () => {
     wave.lasts(player.duration);
-    showPosition();
+    showClock();
   });
   player.addEventListener("seeked", showPosition);
   player.addEventListener("error", () => {
@@ -172,6 +172,10 @@ function follow() {
 function showPosition() {
   wave.at(player.currentTime);
   transcript.light(player.currentTime);
+  showClock();
+}
+
+function showClock() {
   $("clock").textContent = `${clock(player.currentTime)} / ${clock(wave.durationS)}`;
 }
 
