@@ -100,11 +100,17 @@ def test_one_recording_goes_to_standard_output(recordings: Path, capfdbinary: py
     assert told["duration"] == 1.0
 
 
-def test_a_summary_goes_into_what_is_no_file_and_does_not_replace_it(recordings: Path, tmp_path: Path) -> None:
+def test_a_summary_goes_into_what_is_no_file_and_does_not_replace_it(
+    recordings: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (link := tmp_path / "link").symlink_to(tmp_path / "real")
     assert run(str(recordings / "a.wav"), "--summary", str(link)) == 0
     assert link.is_symlink()
     assert msgspec.json.decode((tmp_path / "real").read_bytes())["done"] == 1
+    capfd.readouterr()
+    assert run(str(recordings / "a.wav"), "--summary", "/dev/fd/1") == 0
+    text, told = capfd.readouterr().out.split("\n", 1)
+    assert (text, msgspec.json.decode(told)["done"]) == (TEXT, 1)
     (folder := tmp_path / "folder").mkdir()
     assert run(str(recordings / "a.wav"), "--summary", str(folder)) == 1
 

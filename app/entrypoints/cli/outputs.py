@@ -60,14 +60,16 @@ def is_done(source: Source, targets: Targets) -> bool:
 def write_whole(path: Path, content: bytes) -> None:
     """Write under another name, and give the file its own when it is whole: whoever breaks off leaves no half of it there.
 
-    What is no file, such as /dev/stdout, is written into and not replaced.
+    What is no file, such as /dev/stdout, is written to its end and not replaced; what is linked to is replaced, not the link.
 
     Raises:
         OSError: It cannot be written.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        path.write_bytes(content)
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        with path.open("ab") as device:
+            device.write(content)
         return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.part")
     try:

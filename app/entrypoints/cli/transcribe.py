@@ -130,8 +130,7 @@ class _Run:
         threads = ThreadPoolExecutor(jobs or self._way.jobs, thread_name_prefix="transcribe")
         asked: list[Future[None]] = []
         try:
-            for at, (number, source, targets) in enumerate(work):
-                asked.append(threads.submit(self._noted, number, at, source, targets))
+            asked.extend(threads.submit(self._noted, at, *one) for at, one in enumerate(work))
             for answer in as_completed(asked):
                 answer.result()
         finally:
@@ -139,7 +138,7 @@ class _Run:
                 self._way.stop()
             threads.shutdown(cancel_futures=True)
 
-    def _noted(self, number: int, at: int, source: Source, targets: Targets | None) -> None:
+    def _noted(self, at: int, number: int, source: Source, targets: Targets | None) -> None:
         self._outcomes[number] = self._one(at, source, targets)
 
     def _one(self, at: int, source: Source, targets: Targets | None) -> Outcome:
