@@ -1,8 +1,8 @@
 """Checks the RayService of KubeRay: `python deploy/rayservice.py FILE`.
 
-No package with the schema of KubeRay's custom resources was found. So the fields that may stand in one (`ray.io/v1`) are written down
-here; pod templates are held against the schemas of Kubernetes, and the configuration inside
-against Ray Serve's own and against the application that it names.
+No package with the schema of KubeRay's custom resources was found. So the fields that may stand in one (`ray.io/v1`) are written
+down here; pod templates are held against the schemas of Kubernetes, and the configuration inside against Ray Serve's own and
+against the application that it names.
 """
 
 import re
