@@ -19,6 +19,7 @@ from .service import free_port, other_variables
 
 _PATIENCE_S: Final = 240.0  # for a model to be loaded, on a busy machine
 _LOOK_S: Final = 0.05
+_SHOWN: Final = 20  # lines of text, and of JSON, of a service that ended too soon
 DECODER: Final = "stt-decode"  # what the processes that decode are called
 
 
@@ -85,7 +86,9 @@ class Victim:
         began_s = time.monotonic()
         while (waited_s := time.monotonic() - began_s) < _PATIENCE_S:
             if self._process and self._process.poll() is not None:
-                raise BenchError(f"the service ended with {self._process.returncode}:\n" + "\n".join(self.spoke[-20:]))
+                self._readers[-1].join(_LOOK_S)  # what it said last
+                told = [*self.spoke[-_SHOWN:], *map(str, self.events[-_SHOWN:])]
+                raise BenchError(f"the service ended with {self._process.returncode}:\n" + "\n".join(told))
             with suppress(httpx.TransportError):
                 if self.worker() != other_than and httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK:
                     self.remember()
