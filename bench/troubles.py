@@ -18,6 +18,7 @@ from .victim import Victim
 
 _FULL_S: Final = 0.5  # how long the disk is full
 _FULL_BYTES: Final = 1_000  # no file grows beyond
+_CRASH_LOOP_S: Final = 5.5  # Granian ends a service whose worker ends again so soon after it was started anew
 _SLOW_S: Final = 10.0  # for an end with everything under way being short
 
 
@@ -123,6 +124,8 @@ class Troubles:
         gone_s = time.monotonic()
         await asyncio.to_thread(self._victim.wait_until_ready, other_than=other_than)
         ready_s = time.monotonic() - at_s
+        if replaces:
+            await asyncio.sleep(_CRASH_LOOP_S)
         return Done(name=name, at_s=at_s, gone_s=gone_s, ready_s=ready_s, replaces=replaces, cuts=cuts, ends=ends, note=note)
 
     def of_any_model(self) -> dict[str, Trouble]:
