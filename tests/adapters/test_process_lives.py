@@ -1,17 +1,21 @@
 """How processes that decode live and end: turns, limits, and nobody left behind."""
 
+import gc
 import signal
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
 
+from app.adapters.processes import wire
 from app.adapters.processes.confinement import landlock_version
 from app.adapters.processes.normalizer import ProcessNormalizer
 from app.domain.errors import OverloadedError
@@ -69,6 +73,31 @@ def test_a_file_that_is_given_up_is_forgotten(shared: ProcessNormalizer) -> None
     assert decoder.num_fds() == n_files + 3
     del opened, blocks
     heard(shared, recording(4))  # it is told before it decodes the next
+    assert decoder.num_fds() == n_files
+
+
+def test_a_file_may_be_collected_while_another_is_given_up(shared: ProcessNormalizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its generator ends wherever Python comes to collect it: here in the midst of what is sent about another."""
+    decoder = decoder_of(shared)
+    n_files = decoder.num_fds()
+    given_up, in_a_cycle = (begin(shared, long_recording(seed)) for seed in range(2))
+    next(given_up)
+    next(in_a_cycle)
+    cycle: list[object] = [in_a_cycle]
+    cycle.append(cycle)
+    del in_a_cycle, cycle
+    packed = wire.packed
+
+    def packed_and_collected(message: msgspec.Struct) -> bytes:
+        gc.collect()
+        return packed(message)
+
+    monkeypatch.setattr(wire, "packed", packed_and_collected)
+    giving_up = Thread(target=given_up.close, daemon=True)  # type: ignore[attr-defined]  # it is a generator
+    giving_up.start()
+    giving_up.join(PATIENCE_S)
+    assert not giving_up.is_alive()
+    heard(shared, recording(4))
     assert decoder.num_fds() == n_files
 
 

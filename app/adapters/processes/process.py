@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
-from threading import Lock
+from threading import RLock
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -75,7 +75,7 @@ class DecodeProcess:
         self._socket.setblocking(False)
         self._poll = select.poll()
         self._turns = Turns()
-        self._sending = Lock()
+        self._sending = RLock()  # a file's generator may be collected, and so dropped, in the midst of sending
         self._left: deque[int] = deque()  # files nobody wants any more, as far as the process has not been told
         self._numbers = itertools.count()
         self.started_s = monotonic()
@@ -165,8 +165,12 @@ class DecodeProcess:
     def _tell_left(self) -> None:
         with self._sending, suppress(BlockingIOError):  # the process is busy: the next who asks tells it
             while self._left:
-                self._socket.send(wire.packed(Drop(self._left[0])))
-                self._left.popleft()
+                job = self._left.popleft()
+                try:
+                    self._socket.send(wire.packed(Drop(job)))
+                except BlockingIOError:
+                    self._left.appendleft(job)
+                    raise
 
     def _send(self, message: wire.Request, deadline_s: float, descriptor: int | None = None) -> None:
         data, descriptors = wire.packed(message), [] if descriptor is None else [descriptor]
