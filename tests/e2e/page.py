@@ -41,15 +41,16 @@ class Visit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def upload(self, name: str, content: bytes, *, kind: str = "audio/wav") -> None:
         self.page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
 
-    def drag(self, event: str, name: str, content: bytes) -> None:
-        """Let a file that is dragged cause an event, such as `drop`, on whatever is shown."""
+    def drag(self, event: str, *files: tuple[str, bytes]) -> None:
+        """Let files that are dragged, by name and content, cause an event, such as `drop`, on whatever is shown."""
         transfer = self.page.evaluate_handle(
-            """([name, base64]) => {
+            """(files) => {
                 const transfer = new DataTransfer();
-                transfer.items.add(new File([Uint8Array.from(atob(base64), (byte) => byte.charCodeAt())], name));
+                for (const [name, base64] of files)
+                    transfer.items.add(new File([Uint8Array.from(atob(base64), (byte) => byte.charCodeAt())], name));
                 return transfer;
             }""",
-            [name, b64encode(content).decode()],
+            [(name, b64encode(content).decode()) for name, content in files],
         )
         self.page.dispatch_event("main", event, {"dataTransfer": transfer})
 

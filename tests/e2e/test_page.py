@@ -263,14 +263,21 @@ def test_a_recording_is_written_down(visit: Visit) -> None:
 def test_a_dropped_file_is_written_down_whatever_tab_is_open(visit: Visit) -> None:
     page = visit.page
     page.click("#tab-live")
-    visit.drag("dragover", "three sentences.wav", SPOKEN)
+    visit.drag("dragover", ("three sentences.wav", SPOKEN))
     assert page.get_attribute("#drop", "class") == "drop over"
-    visit.drag("drop", "three sentences.wav", SPOKEN)
+    visit.drag("drop", ("three sentences.wav", SPOKEN))
     assert page.get_attribute("#drop", "class") == "drop"
     assert page.is_visible("#panel-file")
     visit.wait_until_done()
     assert word_error_rate(REFERENCE, visit.text()) < MOST_ERRORS
     assert page.inner_text("#clock") == "0:00 / 0:10"
+    assert visit.faults == []
+
+
+def test_of_several_files_that_are_dropped_the_first_is_taken_and_the_page_says_so(visit: Visit) -> None:
+    visit.drag("drop", ("three sentences.wav", SPOKEN), ("second.wav", SPOKEN), ("third.wav", SPOKEN))
+    visit.wait_until_done()
+    assert visit.page.inner_text("#file-error") == "One file at a time: three sentences.wav was taken, second.wav, third.wav not."
     assert visit.faults == []
 
 

@@ -113,10 +113,11 @@ function setUpDrop(take) {
     });
   }
   document.addEventListener("drop", (event) => {
-    const [file] = event.dataTransfer.files;
+    const [file, ...others] = event.dataTransfer.files;
     if (!file) return; // it was a text or a link
     $("tab-file").click(); // a drop anywhere is taken, and what becomes of it is shown there
     take(file);
+    if (others.length) show($("file-error"), `One file at a time: ${file.name} was taken, ${others.map(({ name }) => name).join(", ")} not.`);
   });
 }
 
