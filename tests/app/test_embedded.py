@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread, current_thread
 from typing import Final
 
 import numpy as np
@@ -14,8 +15,10 @@ from app.domain.errors import AudioRejectedError, CancelledError, ModelUnavailab
 from app.domain.live_events import Event
 from app.domain.live_events import Final as FinalEvent
 from app.domain.live_rules import LiveRules
+from app.domain.ports import Resampler
 from app.entrypoints.embedded import SpeechToText, load
 from app.settings import Settings
+from app.testing.fakes import FakeNormalizer
 from app.testing.recognizers import FakeRecognizer
 from tests.app.service import make_container, wav
 
@@ -63,6 +66,27 @@ def test_live_sound_is_written_down(speech: SpeechToText) -> None:
 
     asyncio.run(talk())
     assert [event.transcript.text for event in told if isinstance(event, FinalEvent)] == [TEXT]
+
+
+def test_filters_are_made_beside_the_event_loop() -> None:
+    """Those of odd rates take long."""
+    made_by: list[Thread] = []
+
+    class Noting(FakeNormalizer):
+        def open_resampler(self, *, source_rate_hz: int) -> Resampler:
+            made_by.append(current_thread())
+            return super().open_resampler(source_rate_hz=source_rate_hz)
+
+    async def tell(_: Event) -> None: ...
+
+    async def talk(speech: SpeechToText) -> None:
+        async with speech.live(tell) as session:
+            await session.listen_to("pcm_s16le", 8_000)
+
+    with SpeechToText(make_container(Settings(), lambda: FakeRecognizer(TEXT), Noting())) as speech:
+        asyncio.run(talk(speech))
+    assert len(made_by) == 2
+    assert current_thread() not in made_by
 
 
 def test_a_model_that_cannot_be_had_is_said() -> None:

@@ -93,34 +93,37 @@ class LiveHost:
         facts = self._engine.recognizer().facts
         if self._n_open >= self._max_sessions:
             raise OverloadedError(f"all {self._max_sessions} live sessions are taken; try again later", retry_after_s=_RETRY_S)
-        sound = self._sound(encoding, rate_hz)
-        session = LiveSession(self._detector(), sound, rules, longest_clip_s=facts.longest_clip_s)
-        connection = LiveConnection(
-            session,
-            self._engine,
-            self._worker,
-            emit,
-            self._sound,
-            beside=beside,
-            watch=self._watch(),
-            meter=meter,
-            max_backlog_s=self._max_backlog_s,
-        )
         self._n_open += 1
         try:
-            with self._engine.live_session():
-                yield connection
+            sound = await self._sound(encoding, rate_hz)
+            session = LiveSession(self._detector(), sound, rules, longest_clip_s=facts.longest_clip_s)
+            connection = LiveConnection(
+                session,
+                self._engine,
+                self._worker,
+                emit,
+                self._sound,
+                beside=beside,
+                watch=self._watch(),
+                meter=meter,
+                max_backlog_s=self._max_backlog_s,
+            )
+            try:
+                with self._engine.live_session():
+                    yield connection
+            finally:
+                await connection.close()
+                note_stages(connection.stages)
         finally:
             self._n_open -= 1
-            await connection.close()
-            note_stages(connection.stages)
 
     def close(self) -> None:
         """Let the thread end."""
         self._worker.close()
 
-    def _sound(self, encoding: Encoding, rate_hz: int) -> Sound:
-        return Sound(encoding=encoding, resampler=self._normalizer().open_resampler(source_rate_hz=rate_hz))
+    async def _sound(self, encoding: Encoding, rate_hz: int) -> Sound:
+        open_resampler = self._normalizer().open_resampler  # the filter of an odd rate takes 50 ms to make, the event loop has none
+        return Sound(encoding=encoding, resampler=await asyncio.to_thread(open_resampler, source_rate_hz=rate_hz))
 
 
 class LiveConnection:
@@ -132,7 +135,7 @@ class LiveConnection:
         engine: Engine,
         worker: Worker,
         emit: Emit,
-        sound: Callable[[Encoding, int], Sound],
+        sound: Callable[[Encoding, int], Awaitable[Sound]],
         *,
         beside: Beside,
         watch: Watch,
@@ -199,7 +202,7 @@ class LiveConnection:
         Raises:
             ValueError: The rate is outside what the resampler takes.
         """
-        sound = self._sound(encoding, rate_hz)
+        sound = await self._sound(encoding, rate_hz)
         async with self._turn:
             self._session.listen_to(sound)
 
