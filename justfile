@@ -15,7 +15,7 @@ serve *flags:
 
 # Run every test that needs neither a GPU nor the model hub
 test *arguments:
-    uv run pytest -n 2 -m "not gpu and not hub and not deploy and not cluster" {{arguments}}
+    uv run pytest -n 2 --max-worker-restart 0 -m "not gpu and not hub and not deploy and not cluster" {{arguments}}
 
 # Test replicas on a Ray cluster of several nodes on this machine, and end some of them; installs the extra `ray` (minutes)
 cluster-test *arguments:
