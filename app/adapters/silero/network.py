@@ -20,7 +20,9 @@ CONTEXT_SAMPLES: Final = 64  # what Silero hears again before each frame (silero
 _WINDOW_SAMPLES: Final = 256
 _HOP_SAMPLES: Final = 128
 _REFLECTED_SAMPLES: Final = 64  # at the end of a frame only
+_WINDOWS: Final = 4  # in a frame
 _CONVOLUTION_STRIDES: Final = (1, 2, 2, 1)
+_KERNEL_STEPS: Final = 3
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 _PREFIX: Final = "_model."  # the scripted module holds a second network, for 8 kHz
 
@@ -42,11 +44,11 @@ class Network:
     def __init__(self) -> None:
         weights = _read_weights()
         self._spectrum = weights["stft.forward_basis_buffer"][:, 0].T.copy()  # (window, real and imaginary parts)
-        self._convolutions = []
-        for n in range(len(_CONVOLUTION_STRIDES)):
+        self._convolutions, n_steps = list[_Convolution](), _WINDOWS
+        for n, stride in enumerate(_CONVOLUTION_STRIDES):
             kernel, bias = (weights[f"encoder.{n}.reparam_conv.{part}"] for part in ("weight", "bias"))
-            # (out, in, 3) -> (3 * in, out), to be multiplied with three neighbouring steps laid side by side
-            self._convolutions.append((kernel.transpose(2, 1, 0).reshape(-1, bias.size).copy(), bias))
+            self._convolutions.append(_Convolution(kernel, bias, n_steps=n_steps, stride=stride))
+            n_steps = self._convolutions[-1].n_steps_out
         self._final = weights["decoder.decoder.2.weight"][0, :, 0]
         self._final_bias = weights["decoder.decoder.2.bias"]
         n_hidden = self._final.size
@@ -83,22 +85,73 @@ class Network:
     def _features(self, stretch: Samples) -> Array:
         """Return the LSTM's input: float32, shape (n_frames, 128).
 
-        Every product is one of two flat matrices; numpy takes a stack of small ones one by one, which doubled the time. Nothing is
-        padded by `np.pad`: for the one frame of a live push it takes longer than all products.
+        Every product is one of two flat matrices; numpy takes a stack of small ones one by one, which doubled the time. For the one
+        frame of a live push all calls together take longer than the products, so there are few.
         """
-        view = np.lib.stride_tricks.sliding_window_view
-        frames = view(stretch, CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
-        frames = np.concatenate([frames, frames[:, -2 : -2 - _REFLECTED_SAMPLES : -1]], axis=1)
-        cuts = view(frames, _WINDOW_SAMPLES, axis=1)[:, ::_HOP_SAMPLES]
+        n_frames = (stretch.size - CONTEXT_SAMPLES) // FRAME_SAMPLES
+        cuts = stretch[_CUTS] if n_frames == 1 else stretch[np.arange(n_frames)[:, None, None] * FRAME_SAMPLES + _CUTS]
         spectrum = cuts.reshape(-1, _WINDOW_SAMPLES) @ self._spectrum
-        real, imaginary = np.split(spectrum, 2, axis=1)
-        steps = np.sqrt(real**2 + imaginary**2).reshape(*cuts.shape[:2], -1)  # (n_frames, 4 steps, 129 frequencies)
-        for (weights, bias), stride in zip(self._convolutions, _CONVOLUTION_STRIDES, strict=True):
-            padded = np.zeros((steps.shape[0], steps.shape[1] + 2, steps.shape[2]), np.float32)
-            padded[:, 1:-1] = steps
-            beside = np.concatenate([padded[:, shift : shift + steps.shape[1] : stride] for shift in range(3)], axis=2)
-            steps = np.maximum(beside.reshape(-1, weights.shape[0]) @ weights + bias, 0).reshape(*beside.shape[:2], -1)
-        return np.ascontiguousarray(steps[:, 0], np.float32)
+        spectrum *= spectrum
+        n_frequencies = spectrum.shape[1] // 2
+        steps: Array = np.sqrt(spectrum[:, :n_frequencies] + spectrum[:, n_frequencies:])  # (n_frames * 4 windows, 129)
+        for convolution in self._convolutions:
+            steps = convolution.apply(steps)
+        return steps
+
+
+class _Convolution:
+    """One of the network's convolutions with the rectifier behind it, as a product of two matrices."""
+
+    def __init__(self, kernel: Array, bias: Array, *, n_steps: int, stride: int) -> None:
+        """Prepare.
+
+        Args:
+            kernel: float32, shape (n_out, n_in, 3).
+            bias: float32, shape (n_out,).
+            n_steps: Of each frame, that come in; a step of zeros stands before and behind them.
+            stride: Steps from one that goes out to the next.
+        """
+        n_out, n_in, _ = kernel.shape
+        self._n_steps, self._n_in, self._stride = n_steps, n_in, stride
+        self.n_steps_out = (n_steps - 1) // stride + 1
+        # (n_out, n_in, 3) -> (3 * n_in, n_out), to be multiplied with three neighbouring steps that lie side by side
+        self._weights, self._bias = kernel.transpose(2, 1, 0).reshape(-1, n_out).copy(), bias
+        if self.n_steps_out == 1:  # it sees every step and, around them, nothing
+            self._weights = self._weights[n_in : n_in * (1 + n_steps)].copy()
+
+    def apply(self, steps: Array) -> Array:
+        """Return the steps that go out of those that come in; each is a row, frame after frame."""
+        product: Array = self._beside(steps) @ self._weights
+        product += self._bias
+        np.maximum(product, 0, out=product)
+        return product
+
+    def _beside(self, steps: Array) -> Array:
+        n_in = self._n_in
+        if self.n_steps_out == 1:
+            return steps.reshape(-1, self._n_steps * n_in)
+        n_frames = steps.shape[0] // self._n_steps
+        padded = np.zeros((n_frames, self._n_steps + 2, n_in), np.float32)
+        padded[:, 1:-1] = steps.reshape(n_frames, -1, n_in)
+        row_bytes = n_in * padded.itemsize
+        overlapping: Array = np.ndarray(
+            (n_frames, self.n_steps_out, _KERNEL_STEPS * n_in),
+            np.float32,
+            padded,
+            strides=((self._n_steps + 2) * row_bytes, self._stride * row_bytes, padded.itemsize),
+        )
+        return overlapping.reshape(-1, _KERNEL_STEPS * n_in)
+
+
+def _cuts() -> NDArray[np.intp]:
+    """Return where the samples of each window lie within a frame and its context: shape (4, 256)."""
+    n_samples = CONTEXT_SAMPLES + FRAME_SAMPLES
+    reflected = np.arange(n_samples - 2, n_samples - 2 - _REFLECTED_SAMPLES, -1)
+    lies_at = np.concatenate([np.arange(n_samples), reflected])
+    return np.stack([lies_at[first : first + _WINDOW_SAMPLES] for first in np.arange(_WINDOWS) * _HOP_SAMPLES])
+
+
+_CUTS: Final = _cuts()
 
 
 def _sigmoid(values: Array) -> Array:
