@@ -65,7 +65,7 @@ def test_a_file_whose_process_is_killed_under_it_is_decoded_all_the_same() -> No
 def test_a_file_whose_processes_are_all_killed_is_to_come_again() -> None:
     with pool() as (normalizer, troubles):
         with pytest.raises(OverloadedError, match="there is no room to decode the file"):
-            heard(normalizer, trapped(recording(1), Trap(does="die", after_s=2)))
+            heard(normalizer, trapped(recording(1), Trap(does="die")))
         np.testing.assert_array_equal(heard(normalizer, recording(2)), alone(recording(2)))
         assert [facts["status"] for _, facts in troubles] == [-signal.SIGKILL] * 5
 
@@ -74,7 +74,7 @@ def test_a_file_whose_processes_all_make_way_is_to_come_again() -> None:
     """As they do where memory ran out: it may be sent to one after the other, just when what was before it had eaten all."""
     with pool() as (normalizer, troubles):
         with pytest.raises(OverloadedError, match="there is no room to decode the file"):
-            heard(normalizer, trapped(recording(1), Trap(does="make way", after_s=2)))
+            heard(normalizer, trapped(recording(1), Trap(does="make way")))
         np.testing.assert_array_equal(heard(normalizer, recording(2)), alone(recording(2)))
         assert [facts["status"] for _, facts in troubles] == [0] * 5
 

@@ -80,6 +80,15 @@ def test_a_folder_is_written_in_every_format_and_done_only_once(recordings: Path
     assert (out / "b.srt").is_file()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As a terminal starts a program; a shell's background job, and all it starts, ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_whole_files_alone_and_the_next_run_goes_on(recordings: Path, tmp_path: Path) -> None:
     out, summary = tmp_path / "out", tmp_path / "summary.json"
     arguments = (str(recordings), "--output-dir", str(out), "--jobs", "1", "--summary", str(summary))
