@@ -12,6 +12,7 @@ import structlog
 from dependency_injector import containers, providers
 
 from .adapters.nemo.catalog import cache_entry, cached_entries, entry_of
+from .adapters.nemo.cpu import share_one_arena
 from .adapters.nemo.device import describe_device
 from .adapters.nemo.recognizer import NemoRecognizer
 from .adapters.processes.confinement import landlock_version
@@ -44,6 +45,7 @@ __all__ = [
     "replica_cluster",
     "replica_plan",
     "replica_recognizer",
+    "share_one_arena",
 ]
 
 log = structlog.stdlib.get_logger()

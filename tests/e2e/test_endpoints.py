@@ -1,14 +1,22 @@
 """Everything beside transcription: models, health, debug, the API document, and what is not there."""
 
+import platform
+import re
 import select
 import socket
 from http.client import HTTPResponse
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
 
 import httpx
+import psutil
 import pytest
 import yaml
 
 from tests.service import Service
+
+ARENA_BYTES: Final = 64 * 2**20  # of any but the first: reserved at a multiple of it, opened bit by bit (glibc's malloc/arena.c)
 
 
 def test_models_are_listed_and_found_by_each_name(client: httpx.Client) -> None:
@@ -105,3 +113,18 @@ def test_a_client_that_is_still_sending_gets_the_answer_given_early(service: Ser
         answer = HTTPResponse(connection)
         answer.begin()
         assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
+def test_all_threads_of_the_worker_share_one_arena(service: Service) -> None:
+    (worker,) = psutil.Process(service.process.pid).children()
+    maps = Path(f"/proc/{worker.pid}/maps").read_text()
+    found = re.findall(r"^(\w+)-(\w+) (\S+) \S+ \S+ 0 *$", maps, re.MULTILINE)  # those of no file
+    unnamed = [(int(first, 16), int(end, 16), access) for first, end, access in found]
+    others = [
+        opened
+        for opened, closed in pairwise(unnamed)
+        if (opened[1], opened[2], closed[2]) == (closed[0], "rw-p", "---p")
+        if opened[0] % ARENA_BYTES == closed[1] % ARENA_BYTES == 0
+    ]
+    assert others == []

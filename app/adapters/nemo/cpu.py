@@ -18,7 +18,7 @@ _NICENESS: Final = 5
 _LARGE_PARAMETERS: Final = 100_000_000  # below this neither bfloat16 nor a second thread saves what it costs; chosen
 _BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # <malloc.h>
-_SETTINGS: Final = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20))
+_KEEPING: Final = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20))
 
 
 def best_precision(model: Any) -> str:
@@ -67,17 +67,31 @@ def step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS))
 
 
+def share_one_arena() -> None:
+    """Have all threads of this process take their memory from one arena of glibc's: to be called before there is a second thread.
+
+    A thread that has got an arena stays with it, and so do the blocks that `keep_freed_memory` has it keep: the same clips, heard
+    by other threads than before, took their memory once more. And only the first arena can hold blocks of more than 64 MiB.
+    Elsewhere than on glibc nothing happens.
+    """
+    _tell_glibc((_M_ARENA_MAX, 1))
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep what this process frees instead of giving every large block back to the kernel.
 
     Otherwise each forward maps and clears its activations anew: element-wise operations ran at 2 GB/s instead of 17 GB/s in
     training, and batches of 60 s through the full-size model took 5 to 20 % longer (2026-11, two virtual cores). The process
-    stays as large as it once was. One arena serves all threads, since only that one can hold blocks of any size. Elsewhere than
-    on glibc nothing happens.
+    stays as large as it once was. Elsewhere than on glibc nothing happens.
     """
+    share_one_arena()  # what threads there may be yet
+    _tell_glibc(*_KEEPING)
+
+
+def _tell_glibc(*settings: tuple[int, int]) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        for parameter, value in _SETTINGS:
+        for parameter, value in settings:
             mallopt(parameter, value)
 
 

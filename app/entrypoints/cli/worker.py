@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from litestar.types import Receive, Scope, Send
 
-from ...container import Container
+from ...container import Container, share_one_arena
 from ...domain.errors import SpeechError
 from ...settings import Settings
 from ..app import create_app
@@ -62,6 +62,7 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, starts: Starts) -> None:
+        share_one_arena()  # before there are threads
         os.environ.setdefault(*_SPINNING)
         os.setpgid(0, 0)
         self._main_pid, self._starts = os.getppid(), starts
