@@ -1,5 +1,6 @@
 """All that is said to Ray: how a cluster is joined, and how replicas are asked, started, counted and ended."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -108,9 +109,7 @@ class RayCluster:
     def connect(self) -> None:
         self.join()
         with _translated():
-            from ray import serve
-
-            self._handle = serve.get_app_handle(APPLICATION)
+            self._handle = _serve().get_app_handle(APPLICATION)
 
     def introduction(self, *, worth_it: Callable[[], bool]) -> Introduction:
         with _translated():
@@ -128,8 +127,7 @@ class RayCluster:
 
     def situation(self) -> Situation:
         with _translated():
-            from ray import serve
-
+            serve = _serve()
             with _CONFIGURING:
                 found = serve.status().applications.get(APPLICATION)
             if found is None:
@@ -146,8 +144,7 @@ class RayCluster:
         """
         self.join()
         with _translated():
-            from ray import serve
-
+            serve = _serve()
             serve.start(proxy_location="Disabled")  # nothing comes in by HTTP here
             serve.run(application(plan), name=APPLICATION, route_prefix=None)
 
@@ -155,8 +152,7 @@ class RayCluster:
         """End all replicas; batches under way are finished."""
         self.join()
         with _translated():
-            from ray import serve
-
+            serve = _serve()
             if APPLICATION in serve.status().applications:
                 serve.delete(APPLICATION)
 
@@ -170,10 +166,8 @@ class RayCluster:
 
 def application(plan: Plan) -> Any:
     """Return what Ray Serve is to run; whoever asks names it `APPLICATION`."""
-    from ray import serve
-
     with _CONFIGURING:
-        deployment = serve.deployment(Replica)
+        deployment = _serve().deployment(Replica)
     deployment = deployment.options(
         name=_DEPLOYMENT,
         num_replicas=plan.replicas,
@@ -184,6 +178,13 @@ def application(plan: Plan) -> Any:
         graceful_shutdown_timeout_s=plan.drain_s,
     )
     return deployment.bind(plan.factory, dict(plan.environment), stuck_s=plan.stuck_s, package=PACKAGE_VERSION)
+
+
+def _serve() -> Any:
+    from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells of every step, on standard error, in a form of its own
+    return serve
 
 
 def _awaited(response: Any, worth_it: Callable[[], bool]) -> bytes:
