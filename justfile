@@ -21,6 +21,11 @@ test *arguments:
 cluster-test *arguments:
     uv run --extra ray pytest tests/cluster {{arguments}}
 
+# Run the end-to-end tests of files and of live sessions with the bundled model in two replicas on a Ray cluster (minutes)
+cluster-e2e *arguments:
+    uv run --extra ray pytest --replicas 2 tests/e2e/test_{transcriptions,openai_python,endpoints,ws,realtime}.py \
+        -W ignore::DeprecationWarning -W ignore::FutureWarning -W ignore::ResourceWarning {{arguments}}
+
 # Check format, style, types and imports
 lint:
     uv run ruff format --check

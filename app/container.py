@@ -80,7 +80,7 @@ def _decodes(normalizer: AudioNormalizer) -> bool:
     return not isinstance(normalizer, ProcessNormalizer) or normalizer.can_decode
 
 
-def _recognizer(parts: ExitStack, settings: Settings) -> Recognizer:
+def _recognizer(parts: ExitStack, settings: Settings, container: "Container") -> Recognizer:
     """Build the recogniser that the settings name, or find its replicas, which are left when `parts` is closed."""
     if not settings.replicas:
         return _local_recognizer(settings)
@@ -88,6 +88,7 @@ def _recognizer(parts: ExitStack, settings: Settings) -> Recognizer:
         RayCluster(settings.ray_address),
         replicas=settings.replicas,
         patience_s=settings.max_wait_s,
+        waiting_s=lambda: container.engine().queue.audio_s,
         on_progress=_log_progress,
         on_trouble=_log_trouble,
     )
@@ -101,6 +102,9 @@ def replica_plan(settings: Settings) -> Plan:
         factory=f"{__name__}:{replica_recognizer.__name__}",
         environment={name: environment[name] for name in _OF_REPLICAS},
         replicas=max(1, settings.replicas),
+        least_replicas=min(settings.min_replicas, settings.replicas) or max(1, settings.replicas),
+        replica_audio_s=settings.replica_audio_s,
+        idle_s=settings.replica_idle_s,
         cpus=settings.replica_cpus,
         gpus=settings.replica_gpus,
         stuck_s=settings.stuck_s,
@@ -207,7 +211,7 @@ class Container(containers.DeclarativeContainer):
         _decode_processes, parts=parts, settings=settings
     )
     decodes: providers.Provider[bool] = providers.Callable(_decodes, normalizer)  # whether files can be decoded at this moment
-    recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(_recognizer, parts, settings)
+    recognizer: providers.Provider[Recognizer] = providers.ThreadSafeSingleton(_recognizer, parts, settings, __self__)
     engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
         Engine,
         load=providers.Callable(_load_all, __self__).provider,

@@ -109,6 +109,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " extra `ray`.",
         ),
     ] = 0  # fmt: skip
+    min_replicas: Annotated[
+        int,
+        Meta(
+            ge=0, le=1024,
+            description="Fewest replicas, where they come and go with the seconds of audio that wait; 0: always `replicas`.",
+        ),
+    ] = 0  # fmt: skip
+    replica_audio_s: Annotated[
+        float, Meta(gt=0, le=1_000_000, description="Seconds of waiting audio for each replica; with more, another is started.")
+    ] = 120.0
+    replica_idle_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="For how long, in seconds, fewer replicas must have been enough before one ends.")
+    ] = 120.0
     ray_address: Annotated[
         str,
         Meta(

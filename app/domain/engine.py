@@ -21,6 +21,7 @@ State = Literal["loading", "ready", "failed", "broken", "closed"]
 
 _LOADING_RETRY_S: Final = 5  # what a client that comes too early is told to wait
 _LONGEST_RETRY_S: Final = 60
+_LOOK_S: Final = 0.2  # how soon it is seen that more replicas run
 _NOT_READY: Final[dict[State, str]] = {
     "loading": "the model is still loading",
     "failed": "the model could not be loaded",
@@ -63,7 +64,8 @@ class Engine:
         self._loaded: Future[Recognizer] = Future()
         self._threads = [threading.Thread(target=self._begin, name="engine", daemon=True)]
         self._check_remote: Callable[[], None] = lambda: None
-        self._places = 1  # batches that really run at a time
+        self._remote: RemoteRecognizer | None = None
+        self._most_places = 1  # batches that may really run at a time
         self._under_way: dict[int, tuple[float, Sequence[Job]]] = {}  # by thread: since when it calls the recogniser, with what
         self._live_sessions = 0
         self._company = 1  # clips of the last batch
@@ -81,7 +83,7 @@ class Engine:
     @property
     def queue_lasts_s(self) -> float:
         """How long what waits will take, in seconds, by the measured pace of files; 0.0 before anything ran."""
-        return self.queue.audio_s * self._calls.pace(live=False).per_padded_s / self._places
+        return self.queue.audio_s * self._calls.pace(live=False).per_padded_s / self._places()
 
     @property
     def n_withdrawn(self) -> int:
@@ -226,7 +228,7 @@ class Engine:
             self._fail(failure)
             return
         if isinstance(recognizer, RemoteRecognizer):
-            self._check_remote = recognizer.check_reachable
+            self._remote, self._check_remote = recognizer, recognizer.check_reachable
         owners = [
             threading.Thread(target=self._own, args=(recognizer,), name=f"engine-{i}", daemon=True)
             for i in range(1, recognizer.facts.max_concurrent_batches)
@@ -240,10 +242,13 @@ class Engine:
         self._own(recognizer)
 
     def _prepare(self, facts: RecognizerFacts) -> None:
-        self._places = max(1, facts.max_concurrent_batches - facts.prepares_ahead)
+        self._most_places = max(1, facts.max_concurrent_batches - facts.prepares_ahead)
         self._rules = msgspec.structs.replace(self._rules, padded_s=facts.batch_padded_s)
-        if self._places < facts.max_concurrent_batches:
+        if self._most_places < facts.max_concurrent_batches:
             self._calls.overlap()
+
+    def _places(self) -> int:
+        return max(1, min(self._most_places, self._remote.n_running())) if self._remote else self._most_places
 
     def _fail(self, failure: BaseException) -> None:
         with self._changed:
@@ -283,6 +288,9 @@ class Engine:
         """Wait for the next batch; empty when the engine is closed and nothing is left, or when it is broken."""
         with self._changed:
             while self._state != "broken":
+                if self._remote and len(self._under_way) >= self._places():
+                    self._changed.wait(_LOOK_S)  # what is taken now would wait out there, and what is more urgent behind it
+                    continue
                 waiting, rules, moment = self._queue.waiting, self._rules, self._moment()
                 if self._state == "closed":
                     rules = msgspec.structs.replace(rules, linger_s=0.0)
@@ -304,7 +312,7 @@ class Engine:
         return Moment(
             now_s=self._now_s(),
             company=self._company,
-            ahead=len(self._under_way) >= self._places,
+            ahead=len(self._under_way) >= self._places(),
             after_live=self._after_live,
             live_open=self._live_sessions > 0,
             file_padded_s=self._calls.pace(live=False).padded_within_s(self._rules.file_run_s),

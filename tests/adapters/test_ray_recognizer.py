@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any, Final
 
 import msgspec
@@ -45,7 +46,8 @@ class FakeCluster:
     def __init__(self, *outcomes: Outcome | Exception | None, package: str = PACKAGE_VERSION, absent: int = 0) -> None:
         self._outcomes, self._package, self._absent = list(outcomes), package, absent
         self.running: int | None = 1  # None: nobody can tell
-        self.n_asked, self.n_put = 0, 0
+        self.n_asked, self.n_put, self.n_looks = 0, 0, 0
+        self.told: SimpleQueue[tuple[str, float]] = SimpleQueue()
         self.requests: list[Request] = []
         self.closed = False
 
@@ -69,10 +71,15 @@ class FakeCluster:
         if isinstance(outcome, Exception):
             raise outcome
         if outcome is None:
+            self.n_looks += 1
             while worth_it():
+                self.n_looks += 1
                 threading.Event().wait(0.001)
             raise TimeoutError
         return outcome_of(encoded(outcome))
+
+    def tell(self, service: str, audio_s: float) -> None:
+        self.told.put((service, audio_s))
 
     def situation(self) -> Situation:
         if self.running is None:
@@ -90,6 +97,7 @@ def joined(cluster: FakeCluster, *, patience_s: float = 0.05) -> Iterator[tuple[
         cluster,
         replicas=3,
         patience_s=patience_s,
+        waiting_s=lambda: 30.0,
         on_progress=lambda event, **_facts: told.append(f"well: {event}"),
         on_trouble=lambda event, **_facts: told.append(event),
         look_s=0.005,
@@ -179,6 +187,41 @@ def test_without_a_replica_a_batch_waits_for_a_while_and_new_ones_are_refused() 
         recognizer.recognize(CLIPS, OPTIONS)  # whoever answers is there, whatever was said of it
         cluster.running = 1
         recognizer.check_reachable()
+
+
+def told_of(cluster: FakeCluster, audio_s: float) -> str:
+    """Wait until a service tells that so much waits, and return its name."""
+    while (told := cluster.told.get(timeout=PATIENCE_S))[1] != audio_s:
+        pass
+    return told[0]
+
+
+def test_the_cluster_is_told_what_waits_and_runs() -> None:
+    class Slow(FakeCluster):
+        def recognize(self, samples: Any, request: Request, *, worth_it: Callable[[], bool]) -> Outcome:
+            services.append(told_of(self, 31.0))  # a second is in the batch, and thirty wait
+            return HEARD
+
+    services: list[str] = []
+    cluster = Slow()
+    with joined(cluster) as (recognizer, _):
+        services.append(told_of(cluster, 30.0))
+        recognizer.recognize(CLIPS, OPTIONS)
+        services.append(told_of(cluster, 30.0))
+    assert len(set(services)) == 1
+
+
+def test_batches_that_are_asked_for_long_after_the_last_replica_has_gone_wait_no_longer() -> None:
+    cluster = FakeCluster(None)
+    with joined(cluster, patience_s=0.5) as (recognizer, _):
+        cluster.running = 0
+        assert becomes_unreachable(recognizer)
+        with pytest.raises(ModelNotReadyError):
+            recognizer.recognize(CLIPS, OPTIONS)
+        cluster.n_looks = 0
+        with pytest.raises(ModelNotReadyError):
+            recognizer.recognize(CLIPS, OPTIONS)
+        assert cluster.n_looks == 1, "it has been waited for long enough"
 
 
 def test_a_cluster_of_which_nothing_is_heard_counts_as_gone_after_a_while() -> None:

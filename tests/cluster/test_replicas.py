@@ -1,6 +1,7 @@
 """Replicas on a cluster keep the promises of a recogniser in this process."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from app import container
@@ -41,6 +42,17 @@ def test_no_folder_is_sent_to_other_machines_where_uv_has_started_this_one() -> 
     import ray
 
     assert ray.get_runtime_context().runtime_env == {}
+
+
+@pytest.mark.cluster
+def test_samples_are_laid_down_once_and_read_in_place(scene: Scene) -> None:
+    import ray
+
+    laid = scene.cluster.put([said(1).samples])
+    (first,), (again,) = ray.get(laid), ray.get(laid)
+    assert np.array_equal(first, said(1).samples)
+    assert not first.flags.owndata
+    assert np.shares_memory(first, again)
 
 
 @pytest.mark.cluster

@@ -33,10 +33,10 @@ def test_models_are_listed_and_found_by_each_name(client: httpx.Client) -> None:
     assert "nvidia/no-such-model" in missing.json()["error"]["message"]
 
 
-def test_health_and_readiness(client: httpx.Client) -> None:
+def test_health_and_readiness(client: httpx.Client, device: str) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz").json()
-    assert ready == {"status": "ready", "model": "parakeet-tdt-demo", "device": "cpu", "precision": "float32"}
+    assert ready == {"status": "ready", "model": "parakeet-tdt-demo", "device": device, "precision": "float32"}
 
 
 def test_the_model_configuration_is_yaml_or_json(client: httpx.Client) -> None:

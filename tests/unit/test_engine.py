@@ -33,9 +33,9 @@ OPTIONS: Final = Options()
 class AbsentRecognizer:
     """A fake on another machine, which is not there while `absent`."""
 
-    def __init__(self) -> None:
-        self.inner = FakeRecognizer(says_its_size)
-        self.absent = False
+    def __init__(self, inner: FakeRecognizer | None = None) -> None:
+        self.inner = inner or FakeRecognizer(says_its_size)
+        self.absent, self.n_replicas = False, 1
         self.n_calls = 0
 
     @property
@@ -53,7 +53,7 @@ class AbsentRecognizer:
             raise ModelNotReadyError("nobody is there", retry_after_s=7)
 
     def n_running(self) -> int:
-        return 0 if self.absent else 1
+        return 0 if self.absent else self.n_replicas
 
     def replicas(self) -> Sequence[ReplicaNumbers]:
         return ()
@@ -532,6 +532,29 @@ def test_as_many_batches_run_at_once_as_the_recogniser_allows() -> None:
     with running(FakeRecognizer(Meter(3), facts=facts)) as engine:
         waiting = [engine.submit(seconds(4**i), OPTIONS) for i in range(3)]  # too unlike to share a batch
         assert [answer.result(PATIENCE_S).text for answer in waiting] == ["met"] * 3
+
+
+def test_no_more_batches_are_taken_than_replicas_run() -> None:
+    """What is taken and must wait for a replica would let nothing pass that is more urgent."""
+    entered, let_go = threading.Semaphore(0), threading.Event()
+
+    def held(_clip: Clip) -> str:
+        entered.release()
+        let_go.wait(PATIENCE_S)
+        return "said"
+
+    facts = msgspec.structs.replace(FAKE_FACTS, max_concurrent_batches=3)
+    recognizer = AbsentRecognizer(FakeRecognizer(held, facts=facts))
+    with running(recognizer) as engine:
+        waiting = [engine.submit(seconds(4**i), OPTIONS) for i in range(3)]  # too unlike to share a batch
+        assert entered.acquire(timeout=PATIENCE_S)
+        assert not entered.acquire(timeout=0.1)
+        assert engine.queue.n_clips == 2
+        recognizer.n_replicas = 2
+        assert entered.acquire(timeout=PATIENCE_S)
+        assert not entered.acquire(timeout=0.1)
+        let_go.set()
+        wait(waiting, PATIENCE_S)
 
 
 def test_the_next_batch_is_handed_over_while_one_runs_but_only_when_it_is_full() -> None:

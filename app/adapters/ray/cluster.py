@@ -1,5 +1,6 @@
 """All that is said to Ray: how a cluster is joined, and how replicas are asked, started, counted and ended."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,9 @@ import msgspec
 
 from ...domain.audio import Samples
 from ...domain.errors import ModelUnavailableError, SpeechError
+from . import board
 from .replica import PACKAGE_VERSION, Replica
+from .scaling import ByQueuedAudio
 from .wire import Introduction, Outcome, Request, encoded, introduction_of, outcome_of
 
 APPLICATION: Final = "parakeet-stt"
@@ -23,6 +26,7 @@ _HEALTH_TIMEOUT_S: Final = 20.0
 # What Ray reads when it is imported. A call after the cluster was left would start another on this machine; and under `uv run` Ray
 # would send the folder that it is called in to every machine, and start replicas there with `uv run`, in an environment without us.
 RAY_VARIABLES: Final = {"RAY_ENABLE_AUTO_CONNECT": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+_TELLING_S: Final = "1"  # how often a replica tells what waits
 _LOOK_S: Final = 0.5  # how often whoever waits for an answer asks whether it is worth it
 
 
@@ -36,6 +40,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     factory: str  # `module:function`, importable on every machine, which makes a recogniser of `environment`
     environment: Mapping[str, str]
     replicas: int
+    least_replicas: int  # where there are to be fewer with little to do; `replicas`: always as many
+    replica_audio_s: float  # what must wait for another one to be started
+    idle_s: float  # for how long fewer must have been enough before one is ended
     cpus: float  # of each replica
     gpus: float
     stuck_s: float
@@ -73,6 +80,9 @@ class Cluster(Protocol):
             TimeoutError: It was not worth it any more.
         """
 
+    def tell(self, service: str, audio_s: float) -> None:
+        """Have it known how many seconds of audio wait or run at a service."""
+
     def situation(self) -> Situation:
         """Ask how the replicas fare."""
 
@@ -108,9 +118,7 @@ class RayCluster:
     def connect(self) -> None:
         self.join()
         with _translated():
-            from ray import serve
-
-            self._handle = serve.get_app_handle(APPLICATION)
+            self._handle = _serve().get_app_handle(APPLICATION)
 
     def introduction(self, *, worth_it: Callable[[], bool]) -> Introduction:
         with _translated():
@@ -126,10 +134,14 @@ class RayCluster:
         with _translated():
             return outcome_of(_awaited(self._handle.recognize.remote([samples], encoded(request)), worth_it))
 
+    def tell(self, service: str, audio_s: float) -> None:
+        with _translated():
+            if found := board.found():
+                found.tell.remote(service, audio_s)
+
     def situation(self) -> Situation:
         with _translated():
-            from ray import serve
-
+            serve = _serve()
             with _CONFIGURING:
                 found = serve.status().applications.get(APPLICATION)
             if found is None:
@@ -146,8 +158,7 @@ class RayCluster:
         """
         self.join()
         with _translated():
-            from ray import serve
-
+            serve = _serve()
             serve.start(proxy_location="Disabled")  # nothing comes in by HTTP here
             serve.run(application(plan), name=APPLICATION, route_prefix=None)
 
@@ -155,10 +166,10 @@ class RayCluster:
         """End all replicas; batches under way are finished."""
         self.join()
         with _translated():
-            from ray import serve
-
+            serve = _serve()
             if APPLICATION in serve.status().applications:
                 serve.delete(APPLICATION)
+            board.take_down()
 
     def close(self) -> None:
         if self._joined:
@@ -170,20 +181,44 @@ class RayCluster:
 
 def application(plan: Plan) -> Any:
     """Return what Ray Serve is to run; whoever asks names it `APPLICATION`."""
+    if plan.least_replicas < plan.replicas:
+        board.hang_up()
+    with _CONFIGURING:
+        deployment = _serve().deployment(Replica)
+        deployment = deployment.options(
+            name=_DEPLOYMENT,
+            max_ongoing_requests=1,  # more would wait behind a batch while another replica may be free
+            health_check_period_s=_HEALTH_PERIOD_S,
+            health_check_timeout_s=_HEALTH_TIMEOUT_S,
+            graceful_shutdown_timeout_s=plan.drain_s,
+            **_number(plan),
+        )
+    return deployment.bind(plan.factory, dict(plan.environment), stuck_s=plan.stuck_s, package=PACKAGE_VERSION)
+
+
+def _number(plan: Plan) -> dict[str, Any]:
+    """Return how many replicas there are to be, and what each takes of its machine."""
+    each: dict[str, Any] = {"num_cpus": plan.cpus, "num_gpus": plan.gpus}
+    if plan.least_replicas == plan.replicas:
+        return {"num_replicas": plan.replicas, "ray_actor_options": each}
+    from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+
+    policy = AutoscalingPolicy(
+        policy_function=f"{ByQueuedAudio.__module__}.{ByQueuedAudio.__name__}",
+        policy_kwargs={"replica_audio_s": plan.replica_audio_s, "idle_s": plan.idle_s},
+    )
+    bounds = AutoscalingConfig(
+        min_replicas=plan.least_replicas, max_replicas=plan.replicas, upscale_delay_s=0, downscale_delay_s=0, policy=policy
+    )
+    each["runtime_env"] = {"env_vars": {"RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": _TELLING_S}}
+    return {"num_replicas": None, "autoscaling_config": bounds, "ray_actor_options": each}
+
+
+def _serve() -> Any:
     from ray import serve
 
-    with _CONFIGURING:
-        deployment = serve.deployment(Replica)
-    deployment = deployment.options(
-        name=_DEPLOYMENT,
-        num_replicas=plan.replicas,
-        max_ongoing_requests=1,  # more would wait behind a batch while another replica may be free
-        ray_actor_options={"num_cpus": plan.cpus, "num_gpus": plan.gpus},
-        health_check_period_s=_HEALTH_PERIOD_S,
-        health_check_timeout_s=_HEALTH_TIMEOUT_S,
-        graceful_shutdown_timeout_s=plan.drain_s,
-    )
-    return deployment.bind(plan.factory, dict(plan.environment), stuck_s=plan.stuck_s, package=PACKAGE_VERSION)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells of every step, on standard error, in a form of its own
+    return serve
 
 
 def _awaited(response: Any, worth_it: Callable[[], bool]) -> bytes:

@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 
@@ -37,6 +39,7 @@ class RayRecognizer:
         *,
         replicas: int,
         patience_s: float,
+        waiting_s: Callable[[], float] = lambda: 0.0,
         on_progress: Callable[..., None] = lambda _event, **_facts: None,
         on_trouble: Callable[..., None] = lambda _event, **_facts: None,
         look_s: float = _LOOK_S,
@@ -45,13 +48,15 @@ class RayRecognizer:
 
         Args:
             replicas: How many batches to have under way at a time.
-            patience_s: How long, in seconds, a batch waits while no replica can take it, and for how long nothing heard of
+            patience_s: How long, in seconds, batches wait from when no replica could take any, and for how long nothing heard of
                 the cluster is no reason to worry.
+            waiting_s: Seconds of audio that wait in this process, which the cluster is told.
             on_progress: Told once replicas are found.
             on_trouble: Told what is waited for, each time that it changes, and what becomes of batches that are lost.
             look_s: Seconds between two looks at the cluster.
         """
         self._cluster, self._patience_s, self._look_s = cluster, patience_s, look_s
+        self._service, self._waiting_s, self._under_way_s = uuid4().hex, waiting_s, 0.0
         self._on_progress, self._on_trouble = on_progress, on_trouble
         self._closed = threading.Event()
         introduction = self._introduced()
@@ -62,7 +67,9 @@ class RayRecognizer:
             prepares_ahead=False,
             device=f"ray: {introduction.facts.device}",
         )
-        self._n_running, self._known_s = 1, monotonic()
+        self._n_running = 1
+        self._known_s = self._could_s = monotonic()  # when something was last heard of the replicas, and when any last ran
+        self._look()
         self._numbers: dict[str, ReplicaNumbers] = {}  # the one that was heard of last is the last
         self._counting = threading.Lock()
         self._watching = threading.Thread(target=self._watch, name="replicas", daemon=True)
@@ -83,12 +90,22 @@ class RayRecognizer:
             raise ModelNotReadyError("no replica of the model can be reached at the moment", retry_after_s=_RETRY_S)
 
     def recognize(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
+        audio_s = sum(clip.duration_s for clip in clips)
+        with self._counting:
+            self._under_way_s += audio_s
+        try:
+            return self._recognized(clips, options)
+        finally:
+            with self._counting:
+                self._under_way_s -= audio_s
+
+    def _recognized(self, clips: Sequence[Clip], options: Sequence[Options]) -> list[Transcript]:
         request = Request(version=self._version, options=options)
         since_s, n_lost, samples, told = monotonic(), 0, None, ""
         while n_lost < MOST_TRIES:
             try:
                 samples = samples or self._cluster.put([clip.samples for clip in clips])
-                outcome: Outcome = self._cluster.recognize(samples, request, worth_it=lambda: self._worth_it(since_s))
+                outcome: Outcome = self._cluster.recognize(samples, request, worth_it=self._worth_it)
             except TransportError as failure:
                 outcome, samples = Lost(replica="", told=str(failure)), None  # put anew: it may be the samples that are lost
             except TimeoutError:
@@ -96,7 +113,7 @@ class RayRecognizer:
                 raise self._nobody() from None
             match outcome:
                 case Heard(replica=replica, transcripts=transcripts, run_s=run_s):
-                    self._n_running, self._known_s = max(1, self._n_running), monotonic()
+                    self._heard_of(max(1, self._n_running))
                     self._count(replica, done=1, run_s=run_s)
                     return list(transcripts)
                 case Failed(replica=replica):
@@ -146,11 +163,17 @@ class RayRecognizer:
 
     def _watch(self) -> None:
         while not self._closed.wait(self._look_s):
-            try:
-                n_running = self._cluster.situation().n_running
-            except (TransportError, TimeoutError):
-                continue  # what was known holds for `patience_s`
-            self._n_running, self._known_s = n_running, monotonic()
+            self._look()
+
+    def _look(self) -> None:
+        with suppress(TransportError, TimeoutError):  # what was known holds for `patience_s`
+            self._heard_of(self._cluster.situation().n_running)
+            self._cluster.tell(self._service, self._waiting_s() + self._under_way_s)
+
+    def _heard_of(self, n_running: int) -> None:
+        self._n_running, self._known_s = n_running, monotonic()
+        if n_running:
+            self._could_s = self._known_s
 
     def _can_serve(self) -> bool:
         return self._n_running > 0 and monotonic() - self._known_s < self._patience_s + self._look_s
@@ -164,8 +187,8 @@ class RayRecognizer:
             while len(self._numbers) > _KEPT * self._facts.max_concurrent_batches:
                 del self._numbers[next(iter(self._numbers))]
 
-    def _worth_it(self, since_s: float) -> bool:
-        return not self._closed.is_set() and (self._can_serve() or monotonic() - since_s < self._patience_s)
+    def _worth_it(self) -> bool:
+        return not self._closed.is_set() and (self._can_serve() or monotonic() - self._could_s < self._patience_s)
 
     def _nobody(self) -> ModelNotReadyError:
         return ModelNotReadyError("no replica of the model could take this; try again later", retry_after_s=_RETRY_S)

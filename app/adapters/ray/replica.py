@@ -13,6 +13,8 @@ from typing import Any, Final
 from ...domain.audio import Clip, Samples
 from ...domain.errors import DeviceFailedError
 from ...domain.ports import Recognizer
+from . import board
+from .scaling import METRIC
 from .wire import Failed, Heard, Introduction, Lost, OtherVersion, Outcome, encoded, request_of
 
 PACKAGE_VERSION: Final = version("parakeet-stt")
@@ -77,6 +79,11 @@ class Replica:
         since_s = self._since_s
         if since_s is not None and monotonic() - since_s > self._stuck_s:
             raise RuntimeError(f"a batch has been running for {self._stuck_s:g} s")
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Tell Ray Serve, for `ByQueuedAudio`, what waits in all services."""
+        found = board.found()
+        return {METRIC: float(await found.total_s.remote())} if found else {}
 
     def _heard(self, clips: list[Clip], options: Sequence[Any]) -> Outcome:
         began_s = self._since_s = monotonic()

@@ -13,7 +13,10 @@ from ...settings import Settings, SettingsError, fields, help_of
 _OF_THE_MODEL: Final = ("model", "recognizer", "device", "precision")
 _OF_FILES: Final = (*_OF_THE_MODEL, "max_upload_mb", "max_audio_s", "single_pass_s", "window_s", "log_level")
 _OF_LIVE: Final = (*_OF_THE_MODEL, "max_audio_s", "live_utterance_s", "live_backlog_s", "log_level")
-_OF_REPLICAS: Final = (*_OF_THE_MODEL, "replicas", "ray_address", "replica_cpus", "replica_gpus", "stuck_s", "drain_s")
+_OF_REPLICAS: Final = (
+    *_OF_THE_MODEL, "replicas", "min_replicas", "replica_audio_s", "replica_idle_s", "ray_address", "replica_cpus", "replica_gpus",
+    "stuck_s", "drain_s",
+)  # fmt: skip
 _SERVE: Final = "Run the service. Every flag is also a variable STT_<NAME>; the flag is stronger."
 _DEMO: Final = "Run the service with the bundled model, and have it transcribe a sample."
 _TRANSCRIBE: Final = "Transcribe files, folders, patterns, addresses or standard input, without a service or through a running one."

@@ -36,12 +36,12 @@ def _deploy(cluster: Any, settings: Settings) -> int:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     cluster.join()  # here, as threads share what is joined
     with ThreadPoolExecutor(1) as deploying, Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("replicas", total=plan.replicas)
+        bar = progress.add_task("replicas", total=plan.least_replicas)
         deployed = deploying.submit(cluster.deploy, plan)
         while wait([deployed], _LOOK_S).not_done:
             with suppress(SpeechError):  # whether it can be told is not whether it works
                 situation = cluster.situation()
-                progress.update(bar, completed=min(situation.n_running, plan.replicas), description=situation.status)
+                progress.update(bar, completed=min(situation.n_running, plan.least_replicas), description=situation.status)
         deployed.result()
     return _status(cluster, settings)
 
