@@ -19,6 +19,7 @@ from ..http.bodies import Heard
 from ..http.parameters import Format, TranscriptionRequest
 from ..rendering import rendered
 from .address import service_address
+from .products import multiply_alone
 
 if TYPE_CHECKING:
     import httpx
@@ -61,6 +62,7 @@ class InProcess:
     """A model of our own; nobody else waits for it, so nothing is refused for having to wait."""
 
     def __init__(self, settings: Settings) -> None:
+        multiply_alone()
         self._speech = load(msgspec.structs.replace(settings, max_wait_s=float("inf"), max_waiting_s=float("inf")))
         facts = self._speech.facts
         self.model = facts.model_id

@@ -16,6 +16,7 @@ from ..errors import ErrorBody
 from ..websocket.plain_messages import Asked, Status, Text, UtteranceError
 from ..websocket.plain_texts import Texts, rules_of
 from .address import service_address
+from .products import multiply_alone
 
 Tell = Callable[[Text | UtteranceError], None]
 
@@ -44,6 +45,7 @@ class InProcess:
 
     def __init__(self, settings: Settings) -> None:
         """Load it; takes as long as that takes."""
+        multiply_alone()
         self._speech, self._longest_s = load(settings), settings.live_utterance_s
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from ..drain import Drain
 from ..logs import configure_logs
 from . import BEGAN_S
 from .listener import bound_clients
+from .products import multiply_alone
 from .systemd import notify
 
 log = structlog.stdlib.get_logger()
@@ -63,6 +64,7 @@ class Worker:
 
     def __init__(self, settings: Settings, starts: Starts) -> None:
         share_one_arena()  # before there are threads
+        multiply_alone()
         os.environ.setdefault(*_SPINNING)
         os.setpgid(0, 0)
         self._main_pid, self._starts = os.getppid(), starts
