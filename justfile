@@ -114,6 +114,10 @@ capacity *flags:
 chaos *flags:
     uv run python -m bench.chaos {{flags}}
 
+# Kill replicas and nodes of a Ray cluster on this machine under load, and see that everybody is answered; installs the extra `ray` (minutes)
+chaos-cluster *flags:
+    uv run --extra ray python -m bench.chaos_cluster {{flags}}
+
 # Keep the service busy with everything that clients do, and see whether it holds more and more (20 minutes)
 soak *flags:
     uv run python -m bench.soak {{flags}}

@@ -1,7 +1,9 @@
 """A Ray cluster of several nodes on this machine, as `ray.cluster_utils` starts it, and its processes at hand."""
 
+import atexit
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import psutil
@@ -27,7 +29,8 @@ class Nodes:
         os.environ.update({**RAY_VARIABLES, **quiet, "PYTHONPATH": str(ROOT), **variables})
         from ray.cluster_utils import Cluster
 
-        self._cluster: Any = Cluster()
+        self._cluster: Any = Cluster(shutdown_at_exit=False)  # else nodes can be started on the main thread alone
+        atexit.register(self.close)  # also where starting or ending them is interrupted
         self._add(num_cpus=0, include_dashboard=False)
         for _ in range(n):
             self.add()
@@ -42,7 +45,7 @@ class Nodes:
         return list(self._cluster.worker_nodes)
 
     def add(self) -> None:
-        """Start another node."""
+        """Start another node; on any thread."""
         self._add(num_cpus=1, num_gpus=1)
 
     def kill(self, node: Any) -> None:
@@ -60,8 +63,16 @@ class Nodes:
         return [child for raylet in raylets for child in raylet.children() if _is_replica(child)]
 
     def close(self) -> None:
-        """End all nodes."""
+        """End all nodes, and what is left of any whose start failed or was interrupted."""
+        import ray
+
         self._cluster.shutdown()
+        place = ray.__path__[0]
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if any(place in argument for argument in child.cmdline()):
+                    child.kill()
+        atexit.unregister(self.close)
 
     @staticmethod
     def _raylets(node: Any) -> list[int]:

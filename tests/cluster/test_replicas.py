@@ -1,5 +1,7 @@
 """Replicas on a cluster keep the promises of a recogniser in this process."""
 
+import signal
+
 import msgspec
 import numpy as np
 import pytest
@@ -53,6 +55,12 @@ def test_samples_are_laid_down_once_and_read_in_place(scene: Scene) -> None:
     assert np.array_equal(first, said(1).samples)
     assert not first.flags.owndata
     assert np.shares_memory(first, again)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("scene")
+def test_a_process_that_has_joined_ends_on_sigterm_as_before() -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.cluster

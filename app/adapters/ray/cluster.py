@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -112,7 +113,8 @@ class RayCluster:
         with _translated():
             if ray.is_initialized():  # by whoever this process belongs to, or by an earlier call
                 return
-            ray.init(address=self._address, log_to_driver=False, configure_logging=False)
+            with _own_handler():
+                ray.init(address=self._address, log_to_driver=False, configure_logging=False)
             self._joined = True
 
     def connect(self) -> None:
@@ -219,6 +221,17 @@ def _serve() -> Any:
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells of every step, on standard error, in a form of its own
     return serve
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep what this process does on SIGTERM: on the main thread Ray has it end at once, wherever it is."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _awaited(response: Any, worth_it: Callable[[], bool]) -> bytes:
