@@ -122,7 +122,7 @@ chaos-cluster *flags:
 soak *flags:
     uv run python -m bench.soak {{flags}}
 
-# See whether live sessions leave anything behind, at whatever moment a thousand clients go (minutes)
+# See whether live sessions leave anything behind, at whatever moment thousands of clients go (minutes)
 vanishing *flags:
     uv run python -m bench.vanishing {{flags}}
 

@@ -75,7 +75,7 @@ class Traffic:
         ask = form(0, "leaving", "", chance.choice([*self._files, self._long]), leaves=leaves)
         await tell(self._url, ask)
         with suppress(OSError, WebSocketException):
-            async with connect(f"{self._socket_url}/ws?partials=1", proxy=None) as socket:
+            async with self._open("/ws?partials=1") as socket:
                 await socket.send(_shorts(chance.choice(self._sounds))[: chance.randrange(2, 200_000)])
                 await asyncio.sleep(chance.uniform(0, 0.3))
                 socket.transport.abort()
@@ -109,7 +109,7 @@ class Traffic:
         """Send messages, and read until the service closes or a message `ends` it."""
         end = "nothing"
         with suppress(TimeoutError, ConnectionClosed):
-            async with asyncio.timeout(_PATIENCE_S), connect(f"{self._socket_url}{path}", proxy=None) as socket:
+            async with asyncio.timeout(_PATIENCE_S), self._open(path) as socket:
                 sending = asyncio.create_task(_sent(socket, messages, pace_s))
                 async for frame in socket:
                     end = json.loads(frame).get("error", {}).get("code", end)
@@ -122,15 +122,16 @@ class Traffic:
     def _count(self, name: str, fate: str, wanted: str) -> None:
         self.counts[name if fate == wanted else f"{name}: {fate}"] += 1
 
-    @property
-    def _socket_url(self) -> str:
-        return self._url.replace("http", "ws", 1)
+    def _open(self, path: str) -> connect:
+        """Open a session; without pings, whose answers wait where sound comes faster than it can be heard."""
+        return connect(f"{self._url.replace('http', 'ws', 1)}{path}", proxy=None, ping_interval=None)
 
 
 async def _sent(socket: ClientConnection, messages: Sequence[str | bytes], pace_s: float) -> None:
-    for message in messages:
-        await socket.send(message)
-        await asyncio.sleep(pace_s)
+    with suppress(ConnectionClosed):  # whoever reads is told so
+        for message in messages:
+            await socket.send(message)
+            await asyncio.sleep(pace_s)
 
 
 def _is_completed(event: dict[str, Any]) -> bool:

@@ -26,14 +26,15 @@ from tests.recordings import recordings, resampled
 from .child import BenchError
 from .flags import console, guarded
 from .service import RULER, SERVE
-from .soak_facts import Facts, at_rest, look, told
+from .soak_facts import Facts, at_rest, told
 from .victim import Victim
 
 _AT_A_TIME: Final = 16
-_LOOK_EVERY: Final = 50  # sessions
+_PARTS: Final = 10  # into which the sessions are divided: after each, what is held is noted
 _REALTIME_HZ: Final = 24_000
 _PIECE_BYTES: Final = 9_600
 _ANSWER_S: Final = 60.0
+_MOST_LIVE: Final = 4_096  # which the setting allows
 _RESET: Final = b"\1\0\0\0\0\0\0\0"  # of SO_LINGER: a reset instead of a farewell
 _PATHS: Final = ("/ws?partials=0", "/ws?partials=1", "/v1/realtime?intent=transcription")
 _HEAD: Final = "GET {path} HTTP/1.1\r\nhost: any\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
@@ -115,15 +116,13 @@ def _pieces(sound: bytes) -> list[bytes]:
     return [sound[at : at + _PIECE_BYTES] for at in range(0, len(sound), _PIECE_BYTES)]
 
 
-def vanished(victim: Victim, n_first: int, n: int) -> tuple[Facts, Facts, list[Facts]]:
-    """Return what is held after the first sessions, after all, and in between."""
-    clients = Vanishing(victim.url)
-    asyncio.run(clients.go(range(n_first)))
-    before, looks = at_rest(victim), []
-    for first in range(n_first, n, _LOOK_EVERY):
-        asyncio.run(clients.go(range(first, min(n, first + _LOOK_EVERY))))
-        looks.append(look(victim))
-    return before, at_rest(victim), looks
+def vanished(victim: Victim, n_first: int, n: int) -> dict[int, Facts]:
+    """Return what is held at rest after the first sessions, after all, and in between, by the number of sessions so far."""
+    clients, held, done = Vanishing(victim.url), dict[int, Facts](), 0
+    for until in [n_first, *(n_first + (n - n_first) * part // _PARTS for part in range(1, _PARTS + 1))]:
+        asyncio.run(clients.go(range(done, until)))
+        held[until], done = at_rest(victim), until
+    return held
 
 
 def main() -> int:
@@ -131,24 +130,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="just vanishing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sessions", type=int, default=1_000, help="How many come and go. Default: 1000.")
-    parser.add_argument("--first", type=int, default=200, help="After how many of them what is held is looked at. Default: 200.")
+    parser.add_argument("--sessions", type=int, default=2_000, help="How many come and go. Default: 2000.")
+    parser.add_argument("--first", type=int, default=1_000, help="After how many of them what is held is looked at. Default: 1000.")
     parser.add_argument("--ruler", action="store_true", help="With the ruler as the model, which holds next to nothing itself.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         victim = Victim(
             RULER if given.ruler else SERVE,
-            {"STT_MODEL": "bundled", "STT_MAX_LIVE_SESSIONS": str(given.sessions)},
+            {"STT_MODEL": "bundled", "STT_MAX_LIVE_SESSIONS": str(min(given.sessions, _MOST_LIVE))},
             uploads=Path(folder),
         )
         victim.start()
         try:
             victim.wait_until_ready()
-            before, after, looks = vanished(victim, given.first, given.sessions)
+            held = vanished(victim, given.first, given.sessions)
         finally:
             victim.close()
     failed = [f"the service logged {event['event']}" for event in victim.events if event.get("level") == "error"]
-    return told(console(), before, after, looks, failed)
+    looks, out = list(held.values()), console()
+    out.print("Memory (PSS), MB: " + ", ".join(f"{facts.pss_mb:.0f} after {n:,}" for n, facts in held.items()), markup=False)
+    return told(out, looks[0], looks[-1], looks, failed)
 
 
 if __name__ == "__main__":
