@@ -23,18 +23,25 @@ def finals_of(session: LiveSession, pieces: Iterable[bytes], recognise: Recognis
     Args:
         latency_s: Of sound, that passes from a request until its answer is taken.
     """
+    return [final for _, final in timed_finals_of(session, pieces, recognise, latency_s=latency_s)]
+
+
+def timed_finals_of(
+    session: LiveSession, pieces: Iterable[bytes], recognise: Recognise, *, latency_s: float
+) -> list[tuple[float, Final]]:
+    """Do the same; each final comes with how many seconds of sound had been pushed when it was told."""
     driver = _Driver(session, recognise, latency_s)
     for piece in pieces:
         driver.push(piece)
     driver.finish()
-    return [event for event in driver.events if isinstance(event, Final)]
+    return [(heard_s, event) for heard_s, event in driver.events if isinstance(event, Final)]
 
 
 class _Driver:
     def __init__(self, session: LiveSession, recognise: Recognise, latency_s: float) -> None:
         self._session, self._recognise, self._latency_s = session, recognise, latency_s
         self._asked: dict[int, tuple[float, Future[Transcript]]] = {}  # by ticket, in the order they were asked
-        self.events: list[Event] = []
+        self.events: list[tuple[float, Event]] = []
 
     def push(self, piece: bytes) -> None:
         now_s = self._session.heard_s
@@ -60,4 +67,4 @@ class _Driver:
                 withdrawn[1].cancel()
         for request in step.requests:
             self._asked[request.ticket] = (now_s + self._latency_s, self._recognise(request))
-        self.events += step.events
+        self.events += [(self._session.heard_s, event) for event in step.events]

@@ -41,6 +41,7 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     """How somebody speaks, and how the session is heard."""
 
     utterances_s: Sequence[float]  # lengths to choose from
+    noticed_s: Sequence[float]  # how long after their end it is known that they are over, to choose from
     pauses_s: tuple[float, float] = (0.8, 2.0)
     silence_s: float = 0.2  # ends an utterance
     partials: bool = True
@@ -105,11 +106,12 @@ class Session:
         for number in count(self._chance.randrange(len(self._talk.utterances_s))):
             if self._env.now >= until_s:
                 break
-            yield from self._sound(self._chance.uniform(*self._talk.pauses_s) - self._talk.silence_s)
-            yield from self._utterance(self._talk.utterances_s[number % len(self._talk.utterances_s)])
+            noticed_s = self._chance.choice(self._talk.noticed_s)
+            yield from self._sound(self._chance.uniform(*self._talk.pauses_s) - noticed_s)
+            yield from self._utterance(self._talk.utterances_s[number % len(self._talk.utterances_s)], noticed_s)
         engine.live_sessions -= 1
 
-    def _utterance(self, speech_s: float) -> Steps:
+    def _utterance(self, speech_s: float, noticed_s: float) -> Steps:
         began_s = from_s = asked_to_s = self._env.now
         over_s = began_s + speech_s
         while self._env.now < over_s - 1e-9:
@@ -125,13 +127,13 @@ class Session:
         self._found.speech_s += speech_s
         ended_s, silence_s = self._env.now, self._talk.silence_s
         early = self._latency_s <= silence_s
-        yield from self._sound(silence_s / 2 if early else silence_s)
+        yield from self._sound(noticed_s - silence_s / 2 if early else noticed_s)
         if self._partial:
             self._service.engine.withdraw(self._partial)
             self._partial = None
         self._n_finals += 1
         final = self._service.engine.submit(self._env.now - from_s, live=True)
-        self._env.process(self._final(final, ended_s, ended_s + silence_s))
+        self._env.process(self._final(final, ended_s, ended_s + noticed_s))
         if early:
             yield from self._sound(silence_s / 2)
 

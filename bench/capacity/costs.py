@@ -70,6 +70,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     files: list[Point]
     live: list[LivePoint]
     utterances_s: list[float]  # lengths of the recordings that live sessions say
+    noticed_s: list[float]  # how long after the end of each its silence has lasted long enough, as voice detection hears it
 
 
 def read_measured(path: Path = MEASURED) -> Measured:

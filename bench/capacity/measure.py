@@ -5,7 +5,8 @@ service's own parts (HTTP, decoding, queue, planner, hand-overs) on a model whos
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from app.adapters.silero.detector import SileroVoiceDetector
+from app.adapters.torchaudio.normalizer import TorchaudioNormalizer
 from app.domain.audio import Clip
+from app.domain.live import LiveSession
+from app.domain.live_events import Request
+from app.domain.live_rules import LiveRules, Sound
+from app.domain.transcript import Transcript
+from app.domain.voice_activity import SpanRules
+from app.testing.recognizers import FakeRecognizer
+from tests.recordings import recordings
 
 from ..child import Child
 from ..clips import RATE_HZ, mixed_lengths_s, speech, write_clips, write_wav
@@ -25,6 +34,8 @@ from ..clips import recordings as spoken
 from ..environment import environment
 from ..live import LiveBench, LivePlan
 from ..live_client import Spoke
+from ..live_drive import timed_finals_of
+from ..live_speech import composed
 from ..load import LoadJob
 from ..metrics import batches_between, histogram, scrape, scraped
 from ..phases import Clients, over_http
@@ -48,6 +59,10 @@ _RATE_PER_S: Final = 6.0  # clips a second: about what one model of `FILES_MODEL
 _FOUR_LOADS: Final = (0.6, 0.9)  # of four times that, with four batches at a time
 _SESSIONS: Final = (2, 8, 16)
 _LIVE_S: Final = 30.0
+_SILENCE_MS: Final = 200  # which ends an utterance
+_CHUNK_MS: Final = 20.0  # of sound in a message
+_NOTICED_OF_S: Final = 300.0  # of recordings, of which it is noted when their end is noticed
+_LONGEST_S: Final = 60.0  # of a clip; no utterance comes near
 
 
 def measured(out: Path, screen: Console) -> Measured:
@@ -63,7 +78,9 @@ def measured(out: Path, screen: Console) -> Measured:
         detect_audio_s=_detection(), answer_s=answer_s,
     )  # fmt: skip
     lengths_s = [round(pcm.size / RATE_HZ, 3) for pcm in spoken()]
-    return Measured(environment=environment(), api=api, files=files, live=live, utterances_s=lengths_s)
+    return Measured(
+        environment=environment(), api=api, files=files, live=live, utterances_s=lengths_s, noticed_s=list(_noticed_s())
+    )
 
 
 def _settings(model: Model, **more: str) -> dict[str, str]:
@@ -145,7 +162,7 @@ def _point(clients: Clients, service: Service, name: str, job: LoadJob, at_a_tim
 
 
 def _live(out: Path, screen: Console) -> list[LivePoint]:
-    plan = LivePlan(sessions=list(_SESSIONS), seconds=_LIVE_S, silence_ms=200, chunk_ms=20.0, clients=1, settings={})
+    plan = LivePlan(sessions=list(_SESSIONS), seconds=_LIVE_S, silence_ms=_SILENCE_MS, chunk_ms=_CHUNK_MS, clients=1, settings={})
     points = []
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console=screen))
@@ -168,6 +185,30 @@ def _live(out: Path, screen: Console) -> list[LivePoint]:
                 )
             )  # fmt: skip
     return points
+
+
+def _noticed_s() -> Iterator[float]:
+    """Yield how long after the end of each recording its final is told by a session whose recogniser answers at once.
+
+    By the clock of the sound, so that no machine has a part in it: it is what voice detection takes for speech, and in frames.
+    """
+    recognizer = FakeRecognizer("")
+
+    def at_once(request: Request) -> "Future[Transcript]":
+        answer: Future[Transcript] = Future()
+        answer.set_result(recognizer.recognize([request.clip], [request.options])[0])
+        return answer
+
+    resampler = TorchaudioNormalizer().open_resampler(source_rate_hz=RATE_HZ)
+    rules = LiveRules(spans=SpanRules(least_silence_s=_SILENCE_MS / 1000), partials=False)
+    session = LiveSession(SileroVoiceDetector(), Sound(encoding="pcm_s16le", resampler=resampler), rules, longest_clip_s=_LONGEST_S)
+    samples, spoken = composed(recordings(), _NOTICED_OF_S, seed=0)
+    data, step = samples.tobytes(), 2 * round(_CHUNK_MS / 1000 * RATE_HZ)
+    finals = timed_finals_of(session, (data[at : at + step] for at in range(0, len(data), step)), at_once, latency_s=0.0)
+    for said in spoken:
+        told_s = [heard_s for heard_s, final in finals if final.start_s < said.end_s and final.end_s > said.start_s]
+        if told_s:
+            yield round(told_s[-1] - said.end_s, 3)
 
 
 def _detection() -> float:

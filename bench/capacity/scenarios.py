@@ -47,7 +47,9 @@ def live(found: Measured, model: Model, n: int, *, services: int, replicas: int 
     """Hold sessions on services that share replicas."""
     env, finals = simpy.Environment(), Finals()
     models, shared = fleet(env, found.api, model, replicas=replicas, services=services)
-    live_sessions(shared, Talk(utterances_s=found.utterances_s, partials=partials), finals, n=n, until_s=_LIVE_S)
+    live_sessions(
+        shared, Talk(utterances_s=found.utterances_s, noticed_s=found.noticed_s, partials=partials), finals, n=n, until_s=_LIVE_S
+    )
     env.run(until=_LIVE_S)
     n_batches = sum(service.engine.n_live_batches for service in shared)
     p50_s, p95_s = np.percentile(finals.final_s or [math.inf], [50, 95])

@@ -64,7 +64,7 @@ def _live(point: LivePoint, found: Measured) -> list[Compared]:
     model = point.model
     _, services = fleet(env, found.api, model, replicas=1)
     lengths_s = random.Random(0).sample(found.utterances_s, len(found.utterances_s))
-    live_sessions(services, Talk(utterances_s=lengths_s), finals, n=point.sessions, until_s=60.0)
+    live_sessions(services, Talk(utterances_s=lengths_s, noticed_s=found.noticed_s), finals, n=point.sessions, until_s=60.0)
     env.run(until=60.0)
     engine = services[0].engine
     final_ms = [1000 * final_s for final_s in finals.final_s]

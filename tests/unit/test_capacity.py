@@ -104,7 +104,7 @@ def test_a_batch_of_a_lost_replica_runs_again_and_nobody_is_forgotten() -> None:
 def test_every_utterance_of_live_sessions_gets_its_final() -> None:
     env, finals = simpy.Environment(), Finals()
     _, services = fleet(env, API, Model(batch_s=0.03, padded_s=0.004), replicas=1)
-    live_sessions(services, Talk(utterances_s=[2.0]), finals, n=5, until_s=20.0)
+    live_sessions(services, Talk(utterances_s=[2.0], noticed_s=[0.25]), finals, n=5, until_s=20.0)
     env.run()
     assert finals.speech_s == 2.0 * len(finals.final_s)
     assert min(finals.final_s) >= 0.2 - 1e-9  # the silence that ends an utterance is waited for
