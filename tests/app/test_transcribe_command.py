@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import pytest
 import structlog
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from app.domain.audio import Clip
 from app.entrypoints.cli.main import main
@@ -78,6 +79,12 @@ def test_a_folder_is_written_in_every_format_and_done_only_once(recordings: Path
     assert (told["done"], told["skipped"], told["failed"]) == (1, 2, 0)
     assert (out / "a.txt").stat().st_mtime_ns == first[out / "a.txt"]
     assert (out / "b.srt").is_file()
+
+
+def test_beside_a_model_of_our_own_numpy_multiplies_on_one_thread(recordings: Path) -> None:
+    with threadpool_limits(2, user_api="blas"):  # and leaves the tests as it found them
+        assert run(str(recordings / "a.wav")) == 0
+        assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {1}
 
 
 @pytest.fixture
