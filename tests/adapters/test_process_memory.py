@@ -95,17 +95,17 @@ def test_a_reader_who_takes_his_time_holds_neither_memory_nor_the_decoder(shared
     ],
     ids=["Opus of 9 hours", "FLAC of constant blocks", "endless comments", "compressed index", "claimed private data"],
 )
-def test_a_bomb_is_refused_within_the_budget(shared: ProcessNormalizer, bomb: Callable[[], bytes], told: str) -> None:
-    decoder, service = decoder_of(shared), psutil.Process()
-    resting = begin(shared, long_recording(1))  # keeps the process from making way before it was looked at
-    next(resting)
-    with TemporaryFile() as file:
+def test_a_bomb_is_refused_within_the_budget(bomb: Callable[[], bytes], told: str) -> None:
+    with pool() as (normalizer, _), TemporaryFile() as file:
+        decoder, service = decoder_of(normalizer), psutil.Process()
+        resting = begin(normalizer, long_recording(1))  # keeps the process from making way before it was looked at
+        next(resting)
         file.write(bomb())
         bases = [forget_peak(process) for process in (decoder, service)]
         with pytest.raises(AudioRejectedError) as refused:
-            list(shared.blocks(file, limits=DecodeLimits(max_duration_s=30)))
+            list(normalizer.blocks(file, limits=DecodeLimits(max_duration_s=30)))
         grown = [peak_bytes(process) - base for process, base in zip((decoder, service), bases, strict=True)]
-    assert str(refused.value) == told
-    assert grown[0] < 64 * MIB
-    assert grown[1] < 10 * MIB
-    assert decoder.is_running()
+        assert str(refused.value) == told
+        assert grown[0] < 64 * MIB
+        assert grown[1] < 10 * MIB
+        assert decoder.is_running()
