@@ -20,7 +20,7 @@ class Drain:
         self._until_s = math.inf  # on the loop's clock
         self._under_way: dict[object, Callable[[], None]] = {}  # with how each is told
         self._limits: set[asyncio.Timeout] = set()
-        self._nothing_left = asyncio.Event()
+        self._one_less = asyncio.Event()
 
     @property
     def begun(self) -> bool:
@@ -37,7 +37,6 @@ class Drain:
                 limit.reschedule(self._until_s)
         for tell in tuple(self._under_way.values()):
             tell()
-        self._look()
 
     async def wait(self) -> int:
         """Wait until nothing is under way, or until the time is over; call `begin` before.
@@ -47,7 +46,9 @@ class Drain:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._until_s + self._farewell_s):
-                await self._nothing_left.wait()
+                while self._under_way:
+                    self._one_less.clear()
+                    await self._one_less.wait()  # more may have begun by the time this goes on
         return len(self._under_way)
 
     @contextmanager
@@ -63,7 +64,7 @@ class Drain:
             yield
         finally:
             del self._under_way[token]
-            self._look()
+            self._one_less.set()
 
     @asynccontextmanager
     async def within(self, until_s: float = math.inf) -> AsyncIterator[None]:
@@ -85,10 +86,6 @@ class Drain:
             raise
         finally:
             self._limits.discard(limit)
-
-    def _look(self) -> None:
-        if self.begun and not self._under_way:
-            self._nothing_left.set()
 
 
 def going_down() -> GoingDownError:

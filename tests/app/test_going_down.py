@@ -205,3 +205,20 @@ def test_an_upload_that_is_half_there_may_be_finished_and_is_told_if_its_time_is
         answer = portal.call(partial(exchange, service.client.app, form, pieces, before=before))
         assert answer.status == status
         assert service.wait() == 0
+
+
+def test_who_is_still_sending_is_refused_when_the_body_has_been_read() -> None:
+    """The answer would be lost with the connection if the service ended before that."""
+    form = httpx.Request("POST", f"http://test{TRANSCRIPTIONS}", files={"file": wav()})
+    order: list[str] = []
+    with serving() as service, service.client.portal() as portal:
+        service.begin()
+
+        async def before(i: int) -> None:
+            order.append(f"piece {i}")
+
+        pieces = [form.read()[:1000], form.read()[1000:2000], form.read()[2000:]]
+        refused = partial(exchange, service.client.app, form, pieces, before=before, on_body=lambda: order.append("answer"))
+        check_envelope(portal.call(refused).as_httpx(), 503, kind="server_error", code="overloaded")
+        assert order == ["piece 0", "piece 1", "piece 2", "answer"]
+        assert service.wait() == 0

@@ -38,6 +38,22 @@ def test_what_is_under_way_is_told_once_and_waited_for() -> None:
     asyncio.run(run())
 
 
+def test_what_begins_in_the_moment_in_which_the_last_ends_is_waited_for() -> None:
+    async def run() -> None:
+        drain = Drain()
+        with drain.work():
+            drain.begin(within_s=LONG_S)
+            waiting = asyncio.create_task(drain.wait())
+            await asyncio.sleep(0)
+        with drain.work():
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+        assert await asyncio.wait_for(waiting, LONG_S / 2) == 0
+
+    asyncio.run(run())
+
+
 def test_what_is_left_when_the_time_is_over_is_counted() -> None:
     async def run() -> int:
         drain = Drain(farewell_s=0.01)

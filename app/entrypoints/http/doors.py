@@ -31,6 +31,7 @@ _USUAL_HEADERS: Final = b"authorization, content-type"
 _HEADER_NAMES: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*")
 _PREFLIGHT_TTL_S: Final = 600
 _READ_OUT_S: Final = 10
+_READ_OUT_AT_THE_END_S: Final = 5  # what is refused last must be answered before the process is ended
 _READ_OUT_BYTES: Final = 64 * 2**20  # more than most uploads; whoever sends more must find the answer before the reset
 _LEFT: Final = {"type": "http.disconnect"}
 
@@ -163,10 +164,11 @@ class UntilLeft(ASGIMiddleware):
 
 
 class ReadOut(ASGIMiddleware):
-    """Reads, and throws away, what is left of a body that was answered before its end: a refusal, an unknown path.
+    """Reads, and throws away, what is left of a body that is answered before its end: a refusal, an unknown path.
 
     Otherwise the connection is closed with bytes unread, the kernel resets it, and a client that is still sending loses the
-    answer: it sees a broken connection in the place of a 401 or 503 with `Retry-After`.
+    answer: it sees a broken connection in the place of a 401 or 503 with `Retry-After`. The answer comes first, unless the
+    service goes down: Granian then waits for what is not answered, and for nothing else.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -183,14 +185,22 @@ class ReadOut(ASGIMiddleware):
             ended = message["type"] == "http.disconnect" or not message.get("more_body")
             return message
 
-        await next_app(scope, receive_noting, send)
-        if ended:
-            return
-        with self._drain.work(), suppress(TimeoutError, GoingDownError):
-            async with self._drain.within(asyncio.get_running_loop().time() + _READ_OUT_S):
-                n_left = _READ_OUT_BYTES
-                while not ended and n_left > 0:
-                    n_left -= len((await receive_noting()).get("body", b""))
+        async def read_out(within_s: float) -> None:
+            n_left = _READ_OUT_BYTES
+            with suppress(TimeoutError, GoingDownError):
+                async with self._drain.within(asyncio.get_running_loop().time() + within_s):
+                    while not ended and n_left > 0:
+                        n_left -= len((await receive_noting()).get("body", b""))
+
+        async def send_in_order(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._drain.begun:
+                await read_out(_READ_OUT_AT_THE_END_S)
+            await send(message)
+
+        await next_app(scope, receive_noting, send_in_order)
+        if not ended:
+            with self._drain.work():
+                await read_out(_READ_OUT_S)
 
 
 async def _refuse(row: Row, told: str, scope: Scope, receive: Receive, send: Send) -> None:

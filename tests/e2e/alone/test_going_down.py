@@ -75,19 +75,22 @@ def test_sigterm_finishes_what_is_under_way_and_refuses_what_comes(tmp_path: Pat
 
         gate.touch()
         assert held.result().json()["text"] == text_of(HELD)
-        status, answer = upload.finish()
-        assert (status, answer["text"]) == (200, text_of(4, 5, 6))
         messages, code = rest_of(plain)
         assert [message["text"] for message in messages if message.get("final")] == [text_of(1, 2, 3)]
         assert (messages[-1]["error"]["code"], code) == ("overloaded", 1001)
         messages, code = rest_of(realtime)
         assert TRANSCRIPT in [message["type"] for message in messages]
         assert (messages[-1]["error"]["code"], code) == ("overloaded", 1001)
+        late = Upload(service, float_wav(said(8)))
+        status, answer = upload.finish()
+        assert (status, answer["text"]) == (200, text_of(4, 5, 6))
+        wait_until(lambda: '"cut_off": 0' in service.log)
+        status, answer = late.finish()  # after nothing that was accepted is left
+        assert (status, answer["error"]["code"]) == (503, "overloaded")
         assert service.process.wait(PATIENCE_S) == 0
         assert gone(family)
         assert "Traceback" not in service.log
         assert "internal_error" not in service.log
-        assert '"cut_off": 0' in service.log
 
 
 def test_what_is_not_finished_in_time_is_told_so_and_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
