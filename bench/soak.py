@@ -16,6 +16,7 @@ from .service import SERVE
 from .soak_facts import Facts, at_rest, look, told
 from .soak_traffic import Traffic
 from .victim import Victim
+from .warming import fill_batches
 
 _WARM_UP_SHARE: Final = 0.2
 _LEAST_WARM_UP_S: Final = 30.0
@@ -42,6 +43,7 @@ async def _busy(traffic: Traffic, victim: Victim, *, seconds: float) -> list[Fac
 def soaked(victim: Victim, *, seconds: float) -> tuple[Facts, Facts, list[Facts], Traffic]:
     """Return what it holds at rest after the warm-up and at the end, and while it was busy."""
     traffic = Traffic(victim.url, seed=_SEED)
+    fill_batches(victim.url)
     warm_up_s = max(_LEAST_WARM_UP_S, _WARM_UP_SHARE * seconds)
     asyncio.run(_busy(traffic, victim, seconds=warm_up_s))
     before = at_rest(victim)

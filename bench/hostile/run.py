@@ -4,28 +4,23 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import httpx
 import msgspec
-import numpy as np
-
-from app.domain.audio import MODEL_RATE_HZ
 
 from ..soak_facts import Facts, at_rest
 from ..victim import Victim
+from ..warming import fill_batches, hear_long
 from .case import TRANSCRIPTIONS, Case, Sent
 from .disguises import TRAP_PORT
 from .exchange import exchanged
 from .judging import fault_of, summary
 from .memory import Rise
-from .sounds import sentence, shorts, wav
+from .sounds import wav
 
 _PATIENCE_S: Final = 60.0
 _WARM_UP: Final = 24
-_LONG_S: Final = 600.0  # of honest speech in one file
-_AT_ONCE: Final = 4  # files of the warm-up, whose windows fill the largest batches
 _HONEST_S: Final = 0.5  # between honest requests beside those that take their time
 _COUNTED: Final = ("processes", "descriptors", "files", "tasks")
 
@@ -66,7 +61,7 @@ class Runner:
         self._warm_up()
         if any(case.heard_long for case in cases):
             with Rise(self._victim) as rise:
-                self._hear_long(_LONG_S)
+                hear_long(self._victim.url)
             self._honest_mib = rise.mib
         before, worker = at_rest(self._victim), self._victim.worker()
         with socket.create_server(("127.0.0.1", TRAP_PORT)) as trap:
@@ -128,13 +123,7 @@ class Runner:
         """Have the service do what it does for everybody: the model's batches take memory once, and that is nobody's attack."""
         for _ in range(_WARM_UP):
             self._heard()
-        with ThreadPoolExecutor(_AT_ONCE) as clients:
-            list(clients.map(self._hear_long, [_LONG_S / _AT_ONCE] * _AT_ONCE))
-
-    def _hear_long(self, duration_s: float) -> None:
-        spoken = wav(shorts(np.tile(sentence(), round(duration_s * MODEL_RATE_HZ / sentence().size))))
-        answer = httpx.post(self._victim.url + TRANSCRIPTIONS, files={"file": spoken}, timeout=5 * _PATIENCE_S)
-        answer.raise_for_status()
+        fill_batches(self._victim.url)
 
     def _heard(self) -> str:
         """Return what a good request is told: its text, or what came in its place."""
