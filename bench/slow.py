@@ -37,21 +37,22 @@ _MOST_SLOWER: Final = 0.2
 _WARM_UP: Final = 20  # requests
 
 
-async def _hold(url: str, n_dribbling: int, n_idle: int) -> None:
+async def _hold(url: str, n_dribbling: int, n_idle: int, *, in_step: bool) -> None:
     """Be the slow clients, for ever: one that is cut off comes again."""
-    where, held = urlsplit(url), 0
+    where, held, n_all = urlsplit(url), 0, n_dribbling + n_idle
     reported = asyncio.Event()
 
-    async def slow(*, dribbles: bool) -> None:
+    async def slow(i: int, *, dribbles: bool) -> None:
         nonlocal held
         first = True
+        await asyncio.sleep(0 if in_step else _DRIBBLE_S * i / n_all)
         while True:
             with suppress(OSError):
                 reader, writer = await asyncio.open_connection(where.hostname, where.port)
                 writer.write(_HEAD if dribbles else b"")
                 held += first
                 first = False
-                if held == n_dribbling + n_idle:
+                if held == n_all:
                     reported.set()
                 reading = asyncio.create_task(reader.read())
                 while not (await asyncio.wait({reading}, timeout=_DRIBBLE_S))[0]:
@@ -59,16 +60,17 @@ async def _hold(url: str, n_dribbling: int, n_idle: int) -> None:
                 writer.close()
                 await reading
 
-    slow_ones = [asyncio.create_task(slow(dribbles=i < n_dribbling)) for i in range(n_dribbling + n_idle)]
+    slow_ones = [asyncio.create_task(slow(i, dribbles=i < n_dribbling)) for i in range(n_all)]
     await reported.wait()
     print(_HELD, flush=True)
     await asyncio.gather(*slow_ones)
 
 
 @contextmanager
-def _slow_clients(service: Service, n_dribbling: int, n_idle: int) -> Iterator[None]:
+def _slow_clients(service: Service, given: argparse.Namespace) -> Iterator[None]:
     """Have slow clients, in a process of their own."""
-    command = [sys.executable, "-m", "bench.slow", "--hold", service.url, "--dribbling", str(n_dribbling), "--idle", str(n_idle)]
+    numbers = ["--dribbling", str(given.dribbling), "--idle", str(given.idle), *(["--in-step"] if given.in_step else [])]
+    command = [sys.executable, "-m", "bench.slow", "--hold", service.url, *numbers]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holding:
         try:
             if not holding.stdout or holding.stdout.readline().strip() != _HELD:
@@ -95,13 +97,14 @@ def main() -> int:
     )
     parser.add_argument("--dribbling", type=int, default=300, help="Uploads that bring a byte a second. Default: 300.")
     parser.add_argument("--idle", type=int, default=200, help="Sockets that say nothing. Default: 200.")
+    parser.add_argument("--in-step", action="store_true", help="All slow clients do all they do in the same moments.")
     parser.add_argument("--rate", type=float, default=4.0, help="Honest requests per second. Default: 4.")
     parser.add_argument("--seconds", type=float, default=30.0, help="How long each turn is. Default: 30.")
     parser.add_argument("--rounds", type=int, default=5, help="Turns of each kind. Default: 5.")
     parser.add_argument("--hold", metavar="URL", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.hold:
-        asyncio.run(_hold(given.hold, given.dribbling, given.idle))
+        asyncio.run(_hold(given.hold, given.dribbling, given.idle, in_step=given.in_step))
     alone: list[list[float]] = []
     beside: list[list[float]] = []
     with (
@@ -111,7 +114,7 @@ def main() -> int:
         _latencies_ms(service, rate_per_s=given.rate, seconds=_WARM_UP / given.rate)
         for _ in range(given.rounds):
             alone.append(_latencies_ms(service, rate_per_s=given.rate, seconds=given.seconds))
-            with _slow_clients(service, given.dribbling, given.idle):
+            with _slow_clients(service, given):
                 beside.append(_latencies_ms(service, rate_per_s=given.rate, seconds=given.seconds))
     table = Table(
         title=f"Honest requests, {given.rate:g}/s, beside {given.dribbling} dribbling uploads and {given.idle} idle sockets"

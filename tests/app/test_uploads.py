@@ -60,6 +60,24 @@ def test_an_upload_that_stops_holds_no_place_until_it_is_given_up(uploads: Path)
         assert left_in(uploads) == []
 
 
+def test_uploads_that_stop_in_the_same_moment_are_not_given_up_in_the_same_moment() -> None:
+    ended: list[int] = []
+
+    async def stop(client: Client, number: int) -> None:
+        async def before(i: int) -> None:
+            await asyncio.sleep(PATIENCE_S if i else 0)
+
+        assert (await exchange(client.app, FORM, [FORM.read()[:3], FORM.read()[3:]], before=before)).status == 408
+        ended.append(number)
+
+    async def stop_all(client: Client) -> None:
+        await asyncio.gather(*(stop(client, number) for number in range(30)))
+
+    with serving(Settings(upload_idle_s=0.5)) as (client, _), client.portal() as portal:
+        portal.call(stop_all, client)
+    assert ended != sorted(ended)
+
+
 def test_a_body_of_json_that_stops_is_given_up() -> None:
     with serving(Settings(upload_idle_s=0.05)) as (client, _):
         answer = ask(client, JSON, [JSON.read()[:3], JSON.read()[3:]], every_s=PATIENCE_S)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from litestar.types import Receive, Scope, Send
 
-from ...container import Container, share_one_arena
+from ...container import Container, keep_what_is_loaded, share_one_arena
 from ...domain.errors import SpeechError
 from ...settings import Settings
 from ..app import create_app
@@ -95,6 +95,7 @@ class Worker:
         bound_clients(stall_s=self._settings.stall_s)
 
     def _ready(self) -> None:
+        keep_what_is_loaded()
         self._starts.loaded()
         notify("READY=1")
         took = {"start_s": self._loading_s - self._began_s, "load_s": monotonic() - self._loading_s}

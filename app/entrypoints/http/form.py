@@ -155,6 +155,7 @@ class _Reader:
         self._max_upload_mb = max_upload_mb
         self._fields: dict[str, list[str]] = {}
         self._upload: BinaryIO | None = None
+        self._has_upload = self._closed = False
         self._upload_bytes = 0
         self._text_bytes = 0
         self._name: str | None = None
@@ -181,6 +182,7 @@ class _Reader:
         return Form(self._fields, self._upload)
 
     def close(self) -> None:
+        self._closed = True
         if self._upload is not None:
             with suppress(OSError):  # closing writes what is left, which may fail as what went before it did
                 self._upload.close()
@@ -189,12 +191,10 @@ class _Reader:
         self._name = name
         if name != FILE_FIELD:
             self._count(len(name))
-        elif self._upload is not None:
+        elif self._has_upload:
             raise InvalidRequestError("the form has more than one part named `file`", field=FILE_FIELD)
         else:
-            with _storing():
-                # Unlinked from the start, so that no crash leaves it behind.
-                self._upload = tempfile.TemporaryFile()  # noqa: SIM115  # the form closes it
+            self._has_upload = True
 
     async def _end(self) -> None:
         if self._name == FILE_FIELD:
@@ -204,10 +204,16 @@ class _Reader:
         self._value = bytearray()
 
     async def _write(self) -> None:
-        if self._upload is not None and self._value:
-            with _storing():
-                await asyncio.to_thread(self._upload.write, self._value)
-            self._value = bytearray()
+        with _storing():
+            await asyncio.to_thread(self._store, self._value)
+        self._value = bytearray()
+
+    def _store(self, data: bytearray) -> None:
+        if self._upload is None:
+            self._upload = tempfile.TemporaryFile()  # noqa: SIM115  # unlinked from the start; the form closes it
+            if self._closed:  # meanwhile, by a request that was given up
+                self._upload.close()
+        self._upload.write(data)
 
     def _count(self, n_bytes: int) -> None:
         if self._name == FILE_FIELD:

@@ -1,7 +1,8 @@
 """How long a request's body may take to arrive."""
 
 import asyncio
-from typing import Any
+import random
+from typing import Any, Final
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
@@ -10,12 +11,15 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from ...domain.errors import SlowUploadError
 from ..drain import Drain
 
+_SPREAD: Final = 0.1  # of the time-out, by which one body's is longer than another's
+
 
 class UploadClock(ASGIMiddleware):
     """Gives up a body of which nothing more comes, or that comes too slowly; whoever reads it gets the failure.
 
-    A client that dribbles holds its connection and one unlinked file until then, and nothing else: no place among the
-    requests that are transcribed, no thread.
+    A client that dribbles holds its connection until then, and nothing else: no place among the requests that are
+    transcribed, no thread, a file only if it has brought some of one. Hundreds that came at once are not refused at once, which
+    would hold up everybody else.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -33,12 +37,13 @@ class UploadClock(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         now_s = asyncio.get_running_loop().time
         began_s, received_bytes, whole = now_s(), 0, False
+        idle_s = self._idle_s * random.uniform(1, 1 + _SPREAD)  # noqa: S311  # no secret
 
         async def receive_in_time() -> Any:
             nonlocal received_bytes, whole
             if whole:
                 return await receive()
-            due_s = self._idle_s + min(now_s(), began_s + received_bytes / self._least_bytes_per_s)
+            due_s = idle_s + min(now_s(), began_s + received_bytes / self._least_bytes_per_s)
             try:
                 async with self._drain.within(due_s):
                     message: Any = await receive()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from bench.child import ROOT
 from bench.service import CONSOLE_SCRIPT
 from tests.service import Service, running_service
 
@@ -59,6 +61,17 @@ def test_health_answers_while_the_model_loads_and_sigterm_ends_with_0(tmp_path: 
         assert ready["load_s"] > 0
         assert "Traceback" not in service.log
         assert "decode_process" not in service.log
+
+
+def test_the_worker_multiplies_on_one_thread_and_never_looks_through_again_what_was_loaded() -> None:
+    settings = {"STT_RECOGNIZER": "tests.e2e.alone.mirror:mirror", "PYTHONPATH": str(ROOT)}
+    with running_service(settings=settings) as service:
+        service.wait_until_ready()
+        with SAMPLE.open("rb") as file:
+            answer = httpx.post(f"{service.url}/v1/audio/transcriptions", files={"file": file}, timeout=60)
+    objects, threads = re.fullmatch(r"(\d+) objects, (\d+) threads", answer.json()["text"]).groups()  # type: ignore[union-attr]
+    assert int(objects) > 10_000
+    assert int(threads) == 1
 
 
 def test_sigterm_while_the_model_loads_ends_with_0() -> None:
