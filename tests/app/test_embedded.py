@@ -68,6 +68,29 @@ def test_live_sound_is_written_down(speech: SpeechToText) -> None:
     assert [event.transcript.text for event in told if isinstance(event, FinalEvent)] == [TEXT]
 
 
+def test_a_call_that_is_cancelled_loses_nothing_unsaid(speech: SpeechToText) -> None:
+    """Its sound was heard, and what came of it went with the call."""
+
+    async def talk() -> None:
+        told, go_on = asyncio.Event(), asyncio.Event()
+
+        async def stand_still(_: Event) -> None:
+            told.set()
+            await go_on.wait()
+
+        async with speech.live(stand_still, encoding="pcm_f32le") as session:
+            pushing = asyncio.create_task(session.push(np.full(16_000, 0.25, np.float32).tobytes()))
+            await told.wait()
+            pushing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await pushing
+            go_on.set()
+            with pytest.raises(CancelledError, match="open another session"):
+                await session.finish()
+
+    asyncio.run(talk())
+
+
 def test_filters_are_made_beside_the_event_loop() -> None:
     """Those of odd rates take long."""
     made_by: list[Thread] = []

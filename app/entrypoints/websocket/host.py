@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 from ...domain.engine import Engine
-from ...domain.errors import OverloadedError, SpeechError
+from ...domain.errors import CancelledError, OverloadedError, SpeechError
 from ...domain.live import LiveSession
 from ...domain.live_events import Event, Request, Step
 from ...domain.live_rules import LiveRules, Sound
@@ -127,7 +127,10 @@ class LiveHost:
 
 
 class LiveConnection:
-    """One session between a protocol and the engine. Its calls may come from several tasks; they take turns."""
+    """One session between a protocol and the engine. Its calls may come from several tasks; they take turns.
+
+    A call that is cancelled while it has its turn ends the session: all further ones raise CancelledError.
+    """
 
     def __init__(
         self,
@@ -233,8 +236,12 @@ class LiveConnection:
             if self._fault:
                 raise self._fault
             due = partial(call, now_s=monotonic())
-            step = await asyncio.wrap_future(self._worker.submit(due, can_wait=self._is_ahead)) if on_worker else due()
-            await self._do(step)
+            try:
+                step = await asyncio.wrap_future(self._worker.submit(due, can_wait=self._is_ahead)) if on_worker else due()
+                await self._do(step)
+            except asyncio.CancelledError:
+                self._fault = self._fault or CancelledError("a call was cancelled, and what it heard is lost; open another session")
+                raise
 
     async def _do(self, step: Step) -> None:
         self._watch.heard(self._session.heard_s, self._arrived_s)
