@@ -15,6 +15,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from app.entrypoints.http import upload_clock
 from app.entrypoints.logs import configure_logs
 from app.settings import Settings
 
@@ -58,6 +59,25 @@ def test_an_upload_that_stops_holds_no_place_until_it_is_given_up(uploads: Path)
         assert "3 bytes" in check_envelope(answer.as_httpx(), 408, code="request_timeout")
         assert "x-should-retry" not in answer.headers  # OpenAI's clients may send it again
         assert left_in(uploads) == []
+
+
+def test_a_client_that_is_slower_than_allowed_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 0.1 s at every piece, and then a few times until it is given up."""
+    monkeypatch.setattr(upload_clock, "_PATIENT_S", 0.1)
+    read: list[int] = []
+    read_before_answer: list[int] = []
+
+    async def dribble(client: Client) -> Answer:
+        async def before(i: int) -> None:
+            read.append(i)
+            await asyncio.sleep(0.01)
+
+        pieces = [FORM.read()[i : i + 1] for i in range(300)]
+        return await exchange(client.app, FORM, pieces, before=before, on_body=lambda: read_before_answer.append(len(read)))
+
+    with serving(Settings(upload_idle_s=2.0)) as (client, _), client.portal() as portal:
+        assert portal.call(dribble, client).status == 408
+    assert read_before_answer[0] < 40
 
 
 def test_uploads_that_stop_in_the_same_moment_are_not_given_up_in_the_same_moment() -> None:

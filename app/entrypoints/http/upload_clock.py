@@ -12,14 +12,16 @@ from ...domain.errors import SlowUploadError
 from ..drain import Drain
 
 _SPREAD: Final = 0.1  # of the time-out, by which one body's is longer than another's
+_PATIENT_S: Final = 5.0  # from the beginning; who is slower than allowed after that is not waited for at every byte
+_PAUSE_S: Final = (2.0, 3.0)  # between looks at what such a client has brought; for each of them another one
 
 
 class UploadClock(ASGIMiddleware):
     """Gives up a body of which nothing more comes, or that comes too slowly; whoever reads it gets the failure.
 
     A client that dribbles holds its connection until then, and nothing else: no place among the requests that are
-    transcribed, no thread, a file only if it has brought some of one. Hundreds that came at once are not refused at once, which
-    would hold up everybody else.
+    transcribed, no thread, a file only if it has brought some of one. What it brings is looked at every few seconds, and
+    hundreds that came at once are neither looked at nor refused at once: both would hold up everybody else.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -43,9 +45,12 @@ class UploadClock(ASGIMiddleware):
             nonlocal received_bytes, whole
             if whole:
                 return await receive()
-            due_s = idle_s + min(now_s(), began_s + received_bytes / self._least_bytes_per_s)
+            on_time_s = began_s + received_bytes / self._least_bytes_per_s
+            due_s = idle_s + min(now_s(), on_time_s)
             try:
                 async with self._drain.within(due_s):
+                    if now_s() > max(on_time_s, began_s + _PATIENT_S):
+                        await asyncio.sleep(min(random.uniform(*_PAUSE_S), (due_s - now_s()) / 2))  # noqa: S311
                     message: Any = await receive()
             except TimeoutError as passed:
                 raise SlowUploadError(received_bytes=received_bytes, idle_s=self._idle_s) from passed
