@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -141,5 +142,13 @@ class Troubles:
 
 
 async def _ended(process: psutil.Process) -> None:
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  # no child of ours
+    """Wait until it has closed what it had open; its first thread may be over long before the last."""
+    while not _is_over(process):  # noqa: ASYNC110  # no child of ours
         await asyncio.sleep(0.01)
+
+
+def _is_over(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess, FileNotFoundError):
+        threads = Path(f"/proc/{process.pid}/task")
+        return not process.is_running() or (process.status() == psutil.STATUS_ZOMBIE and len(list(threads.iterdir())) == 1)
+    return True

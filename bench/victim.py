@@ -20,6 +20,7 @@ from .service import free_port, other_variables
 _PATIENCE_S: Final = 240.0  # for a model to be loaded, on a busy machine
 _LOOK_S: Final = 0.05
 _SHOWN: Final = 20  # lines of text, and of JSON, of a service that ended too soon
+_OF_PYTORCH: Final = "torchinductor_"
 DECODER: Final = "stt-decode"  # what the processes that decode are called
 
 
@@ -65,8 +66,8 @@ class Victim:
         return []
 
     def left_files(self) -> list[str]:
-        """Return the temporary files that have a name."""
-        return sorted(path.name for path in self.uploads.iterdir())
+        """Return the temporary files that have a name, but for the folder that PyTorch keeps for each user."""
+        return sorted(path.name for path in self.uploads.iterdir() if not path.name.startswith(_OF_PYTORCH))
 
     def start(self) -> None:
         """Start it, in a session of its own."""
