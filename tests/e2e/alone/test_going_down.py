@@ -26,6 +26,12 @@ def goes_down(service: Service) -> bool:
     return answer.status_code == 503 and answer.json()["error"]["code"] == "overloaded"
 
 
+def requests_open(service: Service) -> float:
+    """How many the service has begun and not answered, this one among them."""
+    numbers = httpx.get(f"{service.url}/metrics", timeout=PATIENCE_S).text
+    return next(float(line.split()[1]) for line in numbers.splitlines() if line.startswith("stt_requests_open "))
+
+
 class Upload:
     """A form that is sent in two halves."""
 
@@ -81,7 +87,9 @@ def test_sigterm_finishes_what_is_under_way_and_refuses_what_comes(tmp_path: Pat
         messages, code = rest_of(realtime)
         assert TRANSCRIPT in [message["type"] for message in messages]
         assert (messages[-1]["error"]["code"], code) == ("overloaded", 1001)
+        n_open = requests_open(service)
         late = Upload(service, float_wav(said(8)))
+        wait_until(lambda: requests_open(service) > n_open)
         status, answer = upload.finish()
         assert (status, answer["text"]) == (200, text_of(4, 5, 6))
         wait_until(lambda: '"cut_off": 0' in service.log)
