@@ -40,7 +40,6 @@ __all__ = [
     "device_entries",
     "embedded",
     "ffmpeg_version",
-    "keep_what_is_loaded",
     "known_models",
     "landlock_version",
     "replica_application",
@@ -63,6 +62,8 @@ def _load_all(container: "Container") -> Recognizer:
     recognizer = container.recognizer()
     if isinstance(normalizer, ProcessNormalizer):
         normalizer.wait_until_ready()
+    if container.own_process():
+        _keep_what_is_loaded()
     return recognizer
 
 
@@ -130,11 +131,11 @@ def replica_application(environment: Mapping[str, str]) -> Any:
 def replica_recognizer(environment: Mapping[str, str]) -> Recognizer:
     """Build the recogniser of a replica; called there, by the name that `replica_plan` gives it."""
     recognizer = _local_recognizer(read_settings(environment))
-    keep_what_is_loaded()
+    _keep_what_is_loaded()
     return recognizer
 
 
-def keep_what_is_loaded() -> None:
+def _keep_what_is_loaded() -> None:
     """Have Python's collector of garbage pass over all that there is now; for a process that is ours alone, its model loaded.
 
     PyTorch and NeMo leave 700,000 objects, which nobody gives up. To look them all through, as happens whenever many new ones have
@@ -213,12 +214,14 @@ def _log_failure(failure: BaseException) -> None:
 class Container(containers.DeclarativeContainer):
     """`Container(settings=read_settings(...))`. Tests override one provider and patch nothing.
 
-    Whoever used it closes `parts()`: some of what it built must be ended.
+    Whoever used it closes `parts()`: some of what it built must be ended. `own_process=True` is for a process in which nothing
+    but the service runs.
     """
 
     __self__ = providers.Self()
 
     settings = providers.Dependency(instance_of=Settings)
+    own_process: providers.Provider[bool] = providers.Object(False)
     parts: providers.Provider[ExitStack] = providers.ThreadSafeSingleton(ExitStack)
     detector: providers.Provider[VoiceDetector] = providers.ThreadSafeSingleton(SileroVoiceDetector)
     normalizer: providers.Provider[AudioNormalizer] = providers.ThreadSafeSingleton(

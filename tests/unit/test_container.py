@@ -1,5 +1,6 @@
 """The wiring: every part can be built, settings arrive where they belong, and nothing heavy is imported before it is needed."""
 
+import gc
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -34,7 +35,7 @@ def make_container(settings: Settings) -> Container:
 def test_every_provider_can_be_built_and_gives_one_object() -> None:
     container = make_container(Settings())
     built = {name: provider() for name, provider in container.providers.items()}
-    assert set(built) == {*ADAPTERS, "settings", "engine", "transcriber", "parts", "decodes"}
+    assert set(built) == {*ADAPTERS, "settings", "engine", "transcriber", "parts", "decodes", "own_process"}
     assert built["settings"] == Settings()
     assert isinstance(built["engine"], Engine)
     assert isinstance(built["transcriber"], Transcriber)
@@ -57,6 +58,19 @@ def test_the_engine_loads_every_adapter() -> None:
     assert isinstance(engine.loaded.result(30), FakeRecognizer)
     engine.close()
     assert sorted(loaded) == sorted(ADAPTERS)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_python_s_collector_passes_over_a_loaded_model_where_the_process_is_ours(*, alone: bool) -> None:
+    container = make_container(Settings())
+    container.own_process.override(providers.Object(alone))
+    engine = container.engine()
+    engine.start()
+    engine.loaded.result(30)
+    n_frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    engine.close()
+    assert bool(n_frozen) is alone
 
 
 def test_two_containers_share_nothing() -> None:
@@ -95,6 +109,9 @@ def test_replicas_get_the_settings_of_the_model_and_no_secret() -> None:
     assert plan.replicas == 3
     assert plan.factory == f"{replica_recognizer.__module__}:replica_recognizer"
     made = replica_recognizer(plan.environment)
+    n_frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    assert n_frozen
     assert isinstance(made, FakeRecognizer)
     assert made.recognize([Clip(np.ones(16_000, np.float32))], [Options()])[0].text == "mine"
 

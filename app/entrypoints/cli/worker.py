@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from litestar.types import Receive, Scope, Send
 
-from ...container import Container, keep_what_is_loaded, share_one_arena
+from ...container import Container, share_one_arena
 from ...domain.errors import SpeechError
 from ...settings import Settings
 from ..app import create_app
@@ -73,7 +73,7 @@ class Worker:
             self._give_up(f"the process has ended {_MOST_STARTS} times before its model was loaded")
             sys.exit(1)
         configure_logs(settings)
-        container = Container(settings=settings)
+        container = Container(settings=settings, own_process=True)
         self._settings, self._engine, self._drain = settings, container.engine(), Drain()
         self._app = create_app(container, drain=self._drain, on_model_failed=self._model_failed)
         self._engine.loaded.add_done_callback(lambda loaded: None if loaded.exception() else self._ready())
@@ -95,7 +95,6 @@ class Worker:
         bound_clients(stall_s=self._settings.stall_s)
 
     def _ready(self) -> None:
-        keep_what_is_loaded()
         self._starts.loaded()
         notify("READY=1")
         took = {"start_s": self._loading_s - self._began_s, "load_s": monotonic() - self._loading_s}
