@@ -202,11 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 75.0
     upload_idle_s: Annotated[
         float,
-        Meta(
-            gt=0,
-            le=86_400,
-            description="An upload of which nothing comes for this many seconds, or up to a tenth more, is given up with 408.",
-        ),
+        Meta(gt=0, le=86_400, description="An upload that brings nothing for so many seconds, or up to a quarter more, gets 408."),
     ] = 30.0
     upload_least_kb_s: Annotated[
         float, Meta(gt=0, description="Slowest rate of an upload, in kB (1,000 bytes) per second from its beginning on; then 408.")

@@ -6,6 +6,9 @@ and sockets that say nothing. Both take turns, so that a machine that is slow fo
 
 import argparse
 import asyncio
+import heapq
+import selectors
+import socket
 import statistics
 import subprocess
 import sys
@@ -37,33 +40,44 @@ _MOST_SLOWER: Final = 0.2
 _WARM_UP: Final = 20  # requests
 
 
-async def _hold(url: str, n_dribbling: int, n_idle: int, *, in_step: bool) -> None:
-    """Be the slow clients, for ever: one that is cut off comes again."""
-    where, held, n_all = urlsplit(url), 0, n_dribbling + n_idle
-    reported = asyncio.Event()
+def _hold(url: str, n_dribbling: int, n_idle: int, *, in_step: bool) -> None:
+    """Be the slow clients, for ever: one that is cut off comes again. On plain sockets, which take the least of the machine."""
+    where, n_all = urlsplit(url), n_dribbling + n_idle
+    address, began_s = (where.hostname or "", where.port or 80), time.monotonic()
+    due = [(began_s if in_step else began_s + _DRIBBLE_S * i / n_all, i) for i in range(n_all)]  # ordered, so a heap
+    open_ones, reading, reported = dict[int, socket.socket](), selectors.DefaultSelector(), False
 
-    async def slow(i: int, *, dribbles: bool) -> None:
-        nonlocal held
-        first = True
-        await asyncio.sleep(0 if in_step else _DRIBBLE_S * i / n_all)
-        while True:
+    def leave(i: int) -> None:
+        reading.unregister(open_ones[i])
+        open_ones.pop(i).close()
+
+    def come(i: int) -> None:
+        open_ones[i] = socket.create_connection(address)
+        open_ones[i].setblocking(False)
+        reading.register(open_ones[i], selectors.EVENT_READ, i)
+
+    while True:
+        if due and due[0][0] <= time.monotonic():
+            at_s, i = heapq.heappop(due)
+            with suppress(OSError):  # cut off, which is read below; or refused, and it comes again
+                if is_new := i not in open_ones:
+                    come(i)
+                if i < n_dribbling:
+                    open_ones[i].send(_HEAD if is_new else b"x")
+            if i < n_dribbling or i not in open_ones:
+                heapq.heappush(due, (at_s + _DRIBBLE_S, i))
+            if not reported and len(open_ones) == n_all:
+                reported = True
+                print(_HELD, flush=True)
+            continue
+        for key, _ in reading.select(due[0][0] - time.monotonic() if due else None):
+            told = b""
             with suppress(OSError):
-                reader, writer = await asyncio.open_connection(where.hostname, where.port)
-                writer.write(_HEAD if dribbles else b"")
-                held += first
-                first = False
-                if held == n_all:
-                    reported.set()
-                reading = asyncio.create_task(reader.read())
-                while not (await asyncio.wait({reading}, timeout=_DRIBBLE_S))[0]:
-                    writer.write(b"x" if dribbles else b"")
-                writer.close()
-                await reading
-
-    slow_ones = [asyncio.create_task(slow(i, dribbles=i < n_dribbling)) for i in range(n_all)]
-    await reported.wait()
-    print(_HELD, flush=True)
-    await asyncio.gather(*slow_ones)
+                told = open_ones[key.data].recv(65_536)
+            if not told:
+                leave(key.data)
+                if key.data >= n_dribbling:
+                    heapq.heappush(due, (time.monotonic(), key.data))
 
 
 @contextmanager
@@ -104,7 +118,7 @@ def main() -> int:
     parser.add_argument("--hold", metavar="URL", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.hold:
-        asyncio.run(_hold(given.hold, given.dribbling, given.idle, in_step=given.in_step))
+        _hold(given.hold, given.dribbling, given.idle, in_step=given.in_step)
     alone: list[list[float]] = []
     beside: list[list[float]] = []
     with (

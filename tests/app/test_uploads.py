@@ -15,7 +15,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from app.entrypoints.http import upload_clock
+from app.entrypoints.http import doors, upload_clock
 from app.entrypoints.logs import configure_logs
 from app.settings import Settings
 
@@ -78,6 +78,31 @@ def test_a_client_that_is_slower_than_allowed_is_looked_at_now_and_then(monkeypa
     with serving(Settings(upload_idle_s=2.0)) as (client, _), client.portal() as portal:
         assert portal.call(dribble, client).status == 408
     assert read_before_answer[0] < 40
+
+
+def test_an_upload_that_is_slower_than_allowed_and_ends_in_time_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than it is late nobody waits before its end is seen."""
+    monkeypatch.setattr(upload_clock, "_PATIENT_S", 0.0)
+    data = FORM.read()
+    pieces = [data[at : at + len(data) // 10] for at in range(0, len(data), len(data) // 10)]
+    with serving(Settings(upload_idle_s=PATIENCE_S, upload_least_kb_s=1_000_000.0)) as (client, _):
+        assert ask(client, FORM, pieces, every_s=0.05).as_httpx().json()["text"] == TEXT
+
+
+def test_of_what_nobody_wants_small_pieces_are_not_read_as_fast_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "_READ_OUT_S", 0.5)
+    read: list[int] = []
+
+    async def dribble(client: Client) -> Answer:
+        async def before(i: int) -> None:
+            read.append(i)
+
+        elsewhere = httpx.Request("POST", "http://test/nowhere", content=bytes(1_000))
+        return await exchange(client.app, elsewhere, [b"x"] * 1_000, before=before)
+
+    with serving() as (client, _), client.portal() as portal:
+        assert portal.call(dribble, client).status == 404
+    assert len(read) < 20
 
 
 def test_uploads_that_stop_in_the_same_moment_are_not_given_up_in_the_same_moment() -> None:

@@ -22,6 +22,7 @@ from ..drain import Drain
 from ..errors import BAD_KEY, Row, body_of, row_of
 from ..keys import Keys, bearer_key
 from ..rates import RATE_HEADERS
+from ..throttle import Throttle
 from .answers import error_answer
 from .requests import note
 
@@ -32,6 +33,8 @@ _HEADER_NAMES: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]
 _PREFLIGHT_TTL_S: Final = 600
 _READ_OUT_S: Final = 10
 _READ_OUT_AT_THE_END_S: Final = 5  # what is refused last must be answered before the process is ended
+_SMALL_PIECE_BYTES: Final = 512  # of what is thrown away: who sends such pieces is read once a second, when some have been
+_SMALL_PIECES_AT_ONCE: Final = 5
 _READ_OUT_BYTES: Final = 64 * 2**20  # more than most uploads; whoever sends more must find the answer before the reset
 _LEFT: Final = {"type": "http.disconnect"}
 
@@ -187,10 +190,13 @@ class ReadOut(ASGIMiddleware):
 
         async def read_out(within_s: float) -> None:
             n_left = _READ_OUT_BYTES
+            throttle = Throttle(small_bytes=_SMALL_PIECE_BYTES, per_s=1, at_once=_SMALL_PIECES_AT_ONCE)
             with suppress(TimeoutError, GoingDownError):
                 async with self._drain.within(asyncio.get_running_loop().time() + within_s):
                     while not ended and n_left > 0:
-                        n_left -= len((await receive_noting()).get("body", b""))
+                        n_bytes = len((await receive_noting()).get("body", b""))
+                        n_left -= n_bytes
+                        await throttle.take(n_bytes)
 
         async def send_in_order(message: Message) -> None:
             if message["type"] == "http.response.start" and self._drain.begun:

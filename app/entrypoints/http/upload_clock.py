@@ -11,17 +11,18 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from ...domain.errors import SlowUploadError
 from ..drain import Drain
 
-_SPREAD: Final = 0.1  # of the time-out, by which one body's is longer than another's
+_SPREAD: Final = 0.25  # of the time-out, by which one body's is longer than another's
 _PATIENT_S: Final = 5.0  # from the beginning; who is slower than allowed after that is not waited for at every byte
-_PAUSE_S: Final = (2.0, 3.0)  # between looks at what such a client has brought; for each of them another one
+_PAUSE: Final = (0.5, 1.0)  # of the time by which such a client is late, between looks at what it has brought; at random
+_LAST_LOOK_S: Final = 0.1  # before it is given up
 
 
 class UploadClock(ASGIMiddleware):
     """Gives up a body of which nothing more comes, or that comes too slowly; whoever reads it gets the failure.
 
     A client that dribbles holds its connection until then, and nothing else: no place among the requests that are
-    transcribed, no thread, a file only if it has brought some of one. What it brings is looked at every few seconds, and
-    hundreds that came at once are neither looked at nor refused at once: both would hold up everybody else.
+    transcribed, no thread, a file only if it has brought some of one. What it brings is looked at ever more rarely, the more it is
+    late, and hundreds that came at once are neither looked at nor refused at once: both would hold up everybody else.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -49,8 +50,9 @@ class UploadClock(ASGIMiddleware):
             due_s = idle_s + min(now_s(), on_time_s)
             try:
                 async with self._drain.within(due_s):
-                    if now_s() > max(on_time_s, began_s + _PATIENT_S):
-                        await asyncio.sleep(min(random.uniform(*_PAUSE_S), (due_s - now_s()) / 2))  # noqa: S311
+                    if (late_s := now_s() - on_time_s) > 0 and now_s() > began_s + _PATIENT_S:
+                        pause_s = random.uniform(*_PAUSE) * late_s  # noqa: S311
+                        await asyncio.sleep(min(pause_s, due_s - _LAST_LOOK_S - now_s()))
                     message: Any = await receive()
             except TimeoutError as passed:
                 raise SlowUploadError(received_bytes=received_bytes, idle_s=self._idle_s) from passed
