@@ -18,7 +18,7 @@ from tests.adapters import bombs
 from tests.recordings import encode, resampled
 
 from .case import NO_AUDIO, OK, SENTENCE, SILENT, TOO_LONG, Case, upload
-from .sounds import box, chunk, encoded, fmt, riff, sentence, silence, wav
+from .sounds import box, chunk, encoded, fmt, patched, riff, sentence, silence, wav
 
 _OPUS_HZ: Final = 48_000
 _LONG_S: Final = 300.0  # for hours to be decoded on a busy machine
@@ -77,6 +77,8 @@ def _indexes() -> Iterator[Case]:
     yield upload("mp4: 50,000 tracks", lambda: _mp4(box(b"trak", box(b"tkhd", bytes(84))) * 50_000), NO_AUDIO)
     yield upload("mp4: 2 million samples of no bytes", _many_samples, NO_AUDIO)
     yield upload("mp4: a million fragments", lambda: _mp4(b"") + box(b"moof", box(b"mfhd", bytes(8))) * 1_000_000, NO_AUDIO)
+    for n_labels in (4_000_000, 100_000_000):
+        yield upload(f"mp4: a mix with {n_labels:,} names, claimed", partial(_named_mix, n_labels), NO_AUDIO)
     yield upload("ogg: 10,000 streams at a time", _many_streams, NO_AUDIO)
     yield upload("ogg: a million empty pages", lambda: encoded("opus") + _empty_pages(1_000_000), SENTENCE)
 
@@ -181,6 +183,19 @@ def _many_samples() -> bytes:
     n = 2_000_000
     table = box(b"stbl", box(b"stsz", struct.pack(">III", 0, 0, n), bytes(4 * n)), box(b"stts", struct.pack(">IIII", 0, 1, n, 1)))
     return _mp4(box(b"trak", box(b"mdia", box(b"mdhd", bytes(24)), box(b"minf", table))))
+
+
+def _named_mix(n_names: int) -> bytes:
+    """Return what makes gigabytes of 17 bytes elsewhere (CVE-2026-66037): FFmpeg keeps an empty name for each that is missing."""
+    mix = b"\0" + bytes(n_names >> 7 * i & 0x7F | (0x80 if i < 3 else 0) for i in range(4))
+    objects = b"\xf8\6iamf\0\0\x10" + bytes([len(mix)]) + mix
+    mixes = box(b"iacb", b"\1", bytes([len(objects)]), objects)
+    data = encoded("m4a")
+    for parent in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4a\0\0\0\0\0\0\0\1"):
+        (size,) = struct.unpack_from(">I", data, data.index(parent) - 4)
+        data = patched(data, parent, -4, struct.pack(">I", size + len(mixes)))
+    at = data.index(b"esds") - 4
+    return data[:at] + mixes + data[at:]
 
 
 def _many_streams() -> bytes:

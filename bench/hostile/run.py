@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 import msgspec
 
-from ..soak_facts import Facts, at_rest
+from ..soak_facts import Facts, at_rest, more_held
 from ..victim import Victim
 from ..warming import fill_batches, hear_long
 from .case import TRANSCRIPTIONS, Case, Sent
@@ -22,7 +22,7 @@ from .sounds import wav
 _PATIENCE_S: Final = 60.0
 _WARM_UP: Final = 24
 _HONEST_S: Final = 0.5  # between honest requests beside those that take their time
-_COUNTED: Final = ("processes", "descriptors", "files", "tasks")
+_COUNTED: Final = ("processes", "descriptors", "files", "tasks")  # threads: a pool's come as they are needed
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +73,7 @@ class Runner:
         faults += [] if httpx.get(f"{self._victim.url}/healthz").status_code == httpx.codes.OK else ["the service is not healthy"]
         faults += [] if self._heard() == self._calm else ["a good request got no right answer"]
         faults += self._logged()
-        for name in _COUNTED:
-            more = getattr(after, name) - getattr(before, name)
-            faults += [f"{more} {name} more than before"] if more > 0 else []
+        faults += more_held(before, after, _COUNTED)
         seconds = time.monotonic() - began_s
         return Outcome(verdicts=verdicts, faults=faults, before=before, after=after, honest_mib=self._honest_mib, seconds=seconds)
 
