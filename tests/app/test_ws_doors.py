@@ -1,7 +1,9 @@
 """Who may open `/ws`, when there is no place, how a conversation ends, and that nothing of it is left."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote
@@ -30,6 +32,19 @@ BEARER: Final = {"authorization": f"Bearer {KEY}"}
 PAGE: Final = "https://app.example"
 SAID: Final = shorts(np.concatenate([tone(1.0), np.zeros(MODEL_RATE_HZ, np.float32)]))
 NOTHING_LEFT: Final = {"stt_live_sessions": 0, "stt_queue_items": 0}
+
+
+class Connection:
+    """What a server holds of a client that says nothing and is cut off."""
+
+    def __init__(self) -> None:
+        self._coming = ["websocket.connect", "websocket.disconnect"]
+
+    async def receive(self) -> Any:
+        return {"type": self._coming.pop(0), "code": 1006}
+
+    async def send(self, _message: Any) -> None:
+        """Take it."""
 
 
 class CrashingDetector(FakeVoiceDetector):
@@ -373,3 +388,27 @@ def test_clients_that_leave_at_any_moment_leave_nothing_behind(stands_still: boo
         wait_until(lambda: portal.call(n_tasks) <= before)
         gated.let_go.set()
         assert talk(client, [SAID]).texts == [TEXT]
+
+
+@pytest.mark.parametrize("path", ["/ws", "/v1/realtime"])
+def test_the_server_s_connection_is_given_back_at_once(path: str) -> None:
+    """Not only when Python looks for garbage: it may be the last to hold a descriptor."""
+
+    async def come_and_go(client: Client) -> bool:
+        connection = Connection()
+        left = weakref.ref(connection)
+        scope: Any = {
+            "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "ws", "headers": [], "path": path,
+            "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": ("test", 1), "server": ("test", 80),
+            "subprotocols": [], "state": {},
+        }  # fmt: skip
+        await client.app(scope, connection.receive, connection.send)
+        del connection
+        return left() is None
+
+    with serving() as (client, _), client.portal() as portal:
+        gc.disable()
+        try:
+            assert portal.call(come_and_go, client)
+        finally:
+            gc.enable()

@@ -159,6 +159,14 @@ class LiveSocket:
                 async with asyncio.timeout(_FAREWELL_S):
                     await self._socket.close(BROKEN)
 
+    def let_go(self) -> None:
+        """Give the connection back; nothing is received or sent after this.
+
+        Litestar's socket refers to itself by both. Without this the server's connection, and its descriptor where the network
+        broke it, would stay until Python looks for garbage.
+        """
+        del self._socket.receive, self._socket.send
+
     async def unless_left(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for `work`; what the client sends meanwhile is dropped.
 
@@ -287,5 +295,6 @@ async def _conversation(client: LiveSocket, protocol: str, subprotocol: str | No
         outcome = "cancelled"
         raise
     finally:
+        client.let_go()
         record.facts.update(protocol=protocol, outcome=outcome)
         log.info("live_session_finished", elapsed_s=round(perf_counter() - started_s, 3), **record.facts)
